@@ -1,0 +1,2 @@
+//! The `tillgate` program.
+fn main() {}
