@@ -1,0 +1,427 @@
+//! From a POS's request to an admission on disk: identity (E3-E8), admission (E1), withdrawal (E1, E9, E20).
+
+use std::time::Duration;
+
+use bytes::Bytes;
+use nexo::{ErrorCondition, MessageCategory};
+
+use super::inquire::Reference;
+use super::{
+    Answer, COMMIT_RETRY, COMMIT_WAIT, Call, Desk, EXCHANGES_MAX, EXCHANGES_WITH_QUESTIONS_MAX, Exchange, IN_MEMORY_MAX,
+    Purpose, Standing, State, WAITERS_MAX, Waiter, is_question,
+};
+use crate::id::{DeliveryId, Epoch};
+use crate::ledger::{
+    Admission, Answered, ExchangeKey, FenceReason, LedgerError, Op, Outcome, Record, Refused, Reply, is_repeatable,
+    is_same_request,
+};
+use crate::link::CloseReason;
+use crate::time::Now;
+
+/// What a record in the way of a new request means for it.
+pub(super) enum Meeting {
+    /// It is the same request, and still open: wait with the others.
+    Join,
+    /// Tell this.
+    Tell(Answer),
+    /// The ServiceID is free again (E7).
+    Free,
+}
+
+impl Desk {
+    /// A request that is to reach the terminal. `asks_for` is set for a TransactionStatus that only the terminal can
+    /// answer (E18).
+    pub(super) fn ask(&mut self, now: Now, call: Call, asks_for: Option<Reference>) {
+        let new = self.record_of(now, &call);
+        let waiter = Waiter { call: call.id, deadline: now.mono + call.wait };
+        if let Some(index) = self.find(now, &new.key) {
+            return self.meet_open(now, index, &new, waiter);
+        }
+        if !self.has_place_for(&new.category) {
+            return self.tell(call.id, Answer::TooMany, None);
+        }
+        if self.lease().is_none() && self.hellos.is_empty() && !self.may_record_absence(now, &new) {
+            return self.look_for_own(now, new, call.caller.company, vec![waiter]);
+        }
+        self.exchanges.push(Exchange {
+            message: call.request.bytes().clone(),
+            caller: call.caller,
+            state: State::Held { since: now.mono },
+            deadline: waiter.deadline,
+            rerouted: false,
+            aborted: false,
+            asks_for,
+            waiters: vec![waiter],
+            aborters: Vec::new(),
+            reporters: Vec::new(),
+            record: new,
+        });
+        self.admit(now, self.exchanges.len() - 1);
+    }
+
+    fn has_place_for(&self, category: &MessageCategory) -> bool {
+        let open = || self.exchanges.iter().filter(|x| x.is_open());
+        self.exchanges.len() < IN_MEMORY_MAX
+            && open().count() < EXCHANGES_WITH_QUESTIONS_MAX
+            && (is_question(category) || open().filter(|x| !x.is_question()).count() < EXCHANGES_MAX)
+    }
+
+    /// Whether a request to an absent terminal is written down as *never reached* (E7). Others only look whether their
+    /// ServiceID is taken: a category that may be repeated at will, and a request that may be the repeat of one that a
+    /// restore lost (E19).
+    fn may_record_absence(&self, now: Now, new: &Record) -> bool {
+        is_repeatable(&new.category) && !self.facts.is_recovering(now.wall) && self.standing == Standing::Known
+    }
+
+    fn record_of(&self, now: Now, call: &Call) -> Record {
+        let header = call.request.header();
+        Record {
+            exchange: call.exchange.clone(),
+            delivery: call.delivery.clone(),
+            key: own_key(call),
+            sale: header.sale_id.clone(),
+            category: header.category.clone(),
+            digest: call.digest,
+            encrypted: call.request.is_encrypted(),
+            admitted: now.wall,
+            journal: None,
+            epoch: Epoch(0),
+            received: false,
+            outcome: Outcome::Open,
+        }
+    }
+
+    /// Sends an exchange on its way: to the present link, or into the ledger as one that can't be delivered, or not yet
+    /// while a `hello` is being taken. One that can't be delivered and is not written down leaves memory.
+    pub(super) fn admit(&mut self, now: Now, index: usize) {
+        let hello = !self.hellos.is_empty();
+        let lease = self.lease().map(|l| (l.journal.clone(), l.epoch));
+        let x = &mut self.exchanges[index];
+        let waited = matches!(x.state, State::Held { since } if now.mono >= x.held_until(since));
+        let outcome = if x.aborted {
+            Outcome::Refused(Refused::Aborted)
+        } else if hello && !waited {
+            x.state = State::Held { since: now.mono };
+            return;
+        } else if let Some((journal, epoch)) = lease {
+            x.record.journal = Some(journal);
+            x.record.epoch = epoch;
+            Outcome::Open
+        } else if self.may_record_absence(now, &self.exchanges[index].record) {
+            Outcome::NeverReached
+        } else {
+            let x = self.exchanges.remove(index);
+            return self.look_for_own(now, x.record, x.caller.company, x.waiters);
+        };
+        let x = &mut self.exchanges[index];
+        x.record.outcome = outcome;
+        x.state = State::Admitting { since: now.mono };
+        let op = Op::Admit(Box::new(Admission {
+            record: x.record.clone(),
+            message: x.message.clone(),
+            caller: x.caller.clone(),
+        }));
+        let delivery = x.record.delivery.clone();
+        self.store(Purpose::Admit(delivery), op);
+    }
+
+    /// No `hello` is being taken any more: whoever waited for it goes on.
+    pub(super) fn admit_held(&mut self, now: Now) {
+        let held = |x: &&Exchange| matches!(x.state, State::Held { .. });
+        let held: Vec<_> = self.exchanges.iter().filter(held).map(|x| x.record.delivery.clone()).collect();
+        for delivery in held {
+            if let Some(index) = self.find_delivery(&delivery) {
+                self.admit(now, index);
+            }
+        }
+    }
+
+    pub(super) fn admission_replied(
+        &mut self,
+        now: Now,
+        delivery: &DeliveryId,
+        reply: Result<Reply, LedgerError>,
+    ) {
+        let Some(index) = self.find_delivery(delivery) else { return };
+        if !matches!(self.exchanges[index].state, State::Admitting { .. }) {
+            return; // It was given up; its withdrawal is queued behind this (E1).
+        }
+        match reply {
+            Ok(Reply::Admitted(exchange)) => {
+                self.exchanges[index].record.exchange = exchange;
+                self.admitted(now, index);
+            }
+            Ok(Reply::Found(record)) => self.found_instead(now, index, *record),
+            Ok(Reply::Fenced(reason)) => {
+                let x = self.exchanges.remove(index);
+                self.tell_all(x.waiters, &fenced(reason), None);
+                self.tell_all(x.aborters, &Answer::Ok, None); // It never runs.
+            }
+            Ok(Reply::EpochPassed) if !self.exchanges[index].rerouted => {
+                let x = &mut self.exchanges[index];
+                x.rerouted = true;
+                let stale = x.record.epoch;
+                if self.lease().is_some_and(|l| l.epoch == stale) {
+                    // Another node has the terminal's newer link, or a hello is about to take over: ours is dead.
+                    self.end_link(now, CloseReason::Draining);
+                }
+                if let Some(index) = self.find_delivery(delivery) {
+                    self.admit(now, index);
+                }
+            }
+            Err(LedgerError::Full) => {
+                let x = self.exchanges.remove(index);
+                self.tell_all(x.waiters, &Answer::TryAgain, None);
+                self.tell_all(x.aborters, &Answer::TryAgain, None);
+            }
+            _ => self.withdraw(index),
+        }
+    }
+
+    fn admitted(&mut self, now: Now, index: usize) {
+        let current = self.lease().is_some_and(|l| l.epoch == self.exchanges[index].record.epoch);
+        let x = &mut self.exchanges[index];
+        if x.record.outcome != Outcome::Open {
+            // Its end was written with it, so it may be told (E7).
+            let outcome = x.record.outcome.clone();
+            return self.finish(now, index, &outcome, None);
+        }
+        if x.aborted {
+            return self.settle(now, index, Outcome::Refused(Refused::Aborted), None, None);
+        }
+        if !current {
+            return self.settle(now, index, Outcome::NeverReached, None, None);
+        }
+        x.state = State::Queued;
+    }
+
+    /// The identity belonged to another record: this request is a repeat of it, or clashes with it.
+    fn found_instead(&mut self, now: Now, index: usize, record: Record) {
+        let Exchange { record: new, waiters, aborters, .. } = self.exchanges.remove(index);
+        match self.meet(now, &record, &new) {
+            Meeting::Tell(answer) => self.tell_all(waiters, &answer, Some(&record.exchange)),
+            Meeting::Join | Meeting::Free => self.join_recorded(now, record, waiters),
+        }
+        // The Abort came for a request that had left earlier: it is for the POS to look at that one's end.
+        self.tell_all(aborters, &Answer::NoResponse, None);
+    }
+
+    /// Takes an open exchange back into memory for those who wait for it.
+    pub(super) fn join_recorded(&mut self, now: Now, record: Record, waiters: Vec<Waiter>) {
+        let index = match self.find(now, &record.key) {
+            Some(index) => index,
+            None if self.exchanges.len() >= IN_MEMORY_MAX => {
+                return self.tell_all(waiters, &Answer::TooMany, None);
+            }
+            None => {
+                self.exchanges.push(Exchange::recorded(record, now.mono));
+                self.exchanges.len() - 1
+            }
+        };
+        for waiter in waiters {
+            self.join(index, waiter);
+        }
+    }
+
+    /// A repeat, or a clash, with an exchange that is open in memory.
+    fn meet_open(&mut self, now: Now, index: usize, new: &Record, waiter: Waiter) {
+        let x = &self.exchanges[index];
+        if !is_same_request(&x.record, new) {
+            // Whose ServiceID it is, only the ledger can tell: this one may be the repeat, and that one the clash.
+            if matches!(x.state, State::Held { .. } | State::Admitting { .. } | State::Withdrawing { .. }) {
+                return self.tell(waiter.call, Answer::TryAgain, None);
+            }
+            let answer = clash(&x.record, new, ErrorCondition::IN_PROGRESS);
+            let exchange = x.record.exchange.clone();
+            return self.tell(waiter.call, answer, Some(&exchange));
+        }
+        if x.record.outcome.is_undecided() || !matches!(x.state, State::Loose) {
+            return self.join(index, waiter);
+        }
+        // It is decided, and in memory only because its result came once more.
+        let record = x.record.clone();
+        match self.meet(now, &record, new) {
+            Meeting::Tell(answer) => self.tell(waiter.call, answer, Some(&record.exchange)),
+            Meeting::Join | Meeting::Free => self.tell(waiter.call, Answer::TryAgain, None),
+        }
+    }
+
+    /// One more who waits for an exchange in memory.
+    fn join(&mut self, index: usize, mut waiter: Waiter) {
+        let runs_until = self.presence.runs_until();
+        let x = &mut self.exchanges[index];
+        let exchange = x.record.exchange.clone();
+        let answer = match &x.state {
+            State::Withdrawing { .. } => Answer::TryAgain,
+            State::Settling(settling) if settling.told => match &settling.outcome {
+                Outcome::Answered(Answered::Message(message)) if x.is_from_terminal() && x.asks_for.is_none() => {
+                    Answer::Response { message: message.clone(), repeated: true }
+                }
+                _ => Answer::TryAgain,
+            },
+            _ if x.waiters.len() >= WAITERS_MAX => Answer::TooMany,
+            State::Loose => {
+                // A lost link is waited for no longer for this one than for the others (E11).
+                waiter.deadline = runs_until.map_or(waiter.deadline, |until| waiter.deadline.min(until));
+                return x.waiters.push(waiter);
+            }
+            _ => return x.waiters.push(waiter),
+        };
+        self.tell(waiter.call, answer, Some(&exchange));
+    }
+
+    /// What a record means for a new request with the same identity (E4-E7).
+    pub(super) fn meet(&self, now: Now, record: &Record, new: &Record) -> Meeting {
+        let same = is_same_request(record, new);
+        if record.outcome.is_undecided() {
+            return match same {
+                true => Meeting::Join,
+                false => Meeting::Tell(clash(record, new, ErrorCondition::IN_PROGRESS)),
+            };
+        }
+        let gone = matches!(record.outcome, Outcome::Refused(_) | Outcome::NeverReached);
+        let withdrawn = record.outcome == Outcome::Refused(Refused::Withdrawn);
+        if gone && !is_repeatable(&record.category) && !is_repeatable(&new.category) || withdrawn && same {
+            return Meeting::Free;
+        }
+        Meeting::Tell(if !same {
+            clash(record, new, ErrorCondition::NOT_ALLOWED)
+        } else if is_repeatable(&record.category) {
+            self.answer_of(now, &record.outcome, record, true)
+        } else {
+            Answer::Failure {
+                condition: ErrorCondition::NOT_ALLOWED,
+                message: format!(
+                    "ServiceID {} was already used for this {} and is answered. Use a new ServiceID.",
+                    new.key.service, record.category
+                ),
+                exchange: Some((record.exchange.clone(), record.admitted)),
+            }
+        })
+    }
+
+    /// Gives up an admission whose commit failed or is late: whatever it left behind is settled *refused* (E1).
+    fn withdraw(&mut self, index: usize) {
+        let x = &mut self.exchanges[index];
+        x.state = State::Withdrawing { retry_at: None };
+        let delivery = x.record.delivery.clone();
+        let waiters = std::mem::take(&mut x.waiters);
+        let aborters = std::mem::take(&mut x.aborters);
+        self.tell_all(waiters, &Answer::TryAgain, None);
+        self.tell_all(aborters, &Answer::TryAgain, None);
+        self.store(Purpose::Withdraw(delivery.clone()), Op::Withdraw(delivery));
+    }
+
+    pub(super) fn withdrawal_replied(
+        &mut self,
+        now: Now,
+        delivery: &DeliveryId,
+        reply: Result<Reply, LedgerError>,
+    ) {
+        let Some(index) = self.find_delivery(delivery) else { return };
+        match reply {
+            Ok(_) => {
+                self.exchanges.remove(index);
+            }
+            Err(_) => self.exchanges[index].state = State::Withdrawing { retry_at: Some(now.mono + COMMIT_RETRY) },
+        }
+    }
+
+    pub(super) fn retry_withdrawal(&mut self, index: usize) {
+        let x = &mut self.exchanges[index];
+        x.state = State::Withdrawing { retry_at: None };
+        let delivery = x.record.delivery.clone();
+        self.store(Purpose::Withdraw(delivery.clone()), Op::Withdraw(delivery));
+    }
+
+    /// A commit is late (E1), or a `hello` takes too long.
+    pub(super) fn admission_timeout(&mut self, now: Now, index: usize) {
+        let x = &self.exchanges[index];
+        match x.state {
+            State::Held { since } if now.mono >= x.held_until(since) => self.admit(now, index),
+            State::Admitting { since } if now.mono >= since + COMMIT_WAIT => self.withdraw(index),
+            _ => self.tell_overdue(now, index),
+        }
+    }
+
+    /// Those who can't wait for the admission any longer may join again; it goes on without them.
+    fn tell_overdue(&mut self, now: Now, index: usize) {
+        let x = &mut self.exchanges[index];
+        let overdue = |w: &mut Waiter| now.mono >= w.deadline + COMMIT_WAIT;
+        let mut late: Vec<_> = x.waiters.extract_if(.., overdue).collect();
+        late.extend(x.aborters.extract_if(.., overdue));
+        self.tell_all(late, &Answer::TryAgain, None);
+    }
+
+    /// What a request hears when nothing of it was written to a link, and no record says so.
+    pub(super) fn absent_answer(&self, now: Now) -> Answer {
+        if self.facts.is_recovering(now.wall) { Answer::NoResponse } else { Answer::NotDelivered }
+    }
+}
+
+impl Exchange {
+    /// An exchange that the ledger holds as open: the terminal may have it.
+    pub(super) fn recorded(record: Record, deadline: Duration) -> Exchange {
+        Exchange {
+            record,
+            message: Bytes::new(),
+            caller: crate::ledger::Caller { company: "".into(), credential: "".into() },
+            state: State::Loose,
+            deadline,
+            rerouted: false,
+            aborted: false,
+            asks_for: None,
+            waiters: Vec::new(),
+            aborters: Vec::new(),
+            reporters: Vec::new(),
+        }
+    }
+}
+
+/// The identity of a call's own request.
+pub(super) fn own_key(call: &Call) -> ExchangeKey {
+    let header = call.request.header();
+    ExchangeKey::new(
+        header.poi_id.clone(),
+        header.class,
+        header.device_id.clone(),
+        call.request.service_id().clone(),
+    )
+}
+
+/// Another request under the same ServiceID (E6).
+fn clash(record: &Record, new: &Record, condition: ErrorCondition) -> Answer {
+    let what = if record.sale != new.sale {
+        format!("SaleID {}", record.sale)
+    } else if record.category != new.category {
+        format!("a {}", record.category)
+    } else {
+        format!("a {} with another body", record.category)
+    };
+    let service = &new.key.service;
+    let message = match condition == ErrorCondition::IN_PROGRESS {
+        true => format!("ServiceID {service} is in use for {what} on this terminal, which has no outcome yet."),
+        false => format!(
+            "ServiceID {service} was used for {what} on this terminal within the last 48 hours. Use a new ServiceID."
+        ),
+    };
+    Answer::Failure {
+        condition,
+        message,
+        exchange: Some((record.exchange.clone(), record.admitted)),
+    }
+}
+
+/// A ServiceID that was closed (E7, E16).
+pub(super) fn fenced(reason: FenceReason) -> Answer {
+    let why = match reason {
+        FenceReason::ToldNotFound => "a TransactionStatus was answered NotFound for it",
+        FenceReason::ToldUnreachable => "it was already answered as not delivered",
+    };
+    Answer::Failure {
+        condition: ErrorCondition::NOT_ALLOWED,
+        message: format!("This ServiceID is closed: {why}, so it will never run. Use a new ServiceID."),
+        exchange: None,
+    }
+}
+

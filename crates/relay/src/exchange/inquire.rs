@@ -1,0 +1,364 @@
+//! Questions about other exchanges: TransactionStatus (E16-E19) and Abort (E20), and requests to an absent terminal,
+//! for which only the ledger can tell whether they are repeats (E4, E5, E7).
+
+use std::time::Duration;
+
+use nexo::{ErrorCondition, MessageCategory, MessageReference};
+
+use super::admit::{Meeting, fenced};
+use super::{
+    ABORT_WAIT, Answer, COMMIT_WAIT, Call, Desk, INQUIRIES_MAX, Purpose, Standing, State, StatusAnswer, WAITERS_MAX,
+    Waiter,
+};
+use crate::id::CallId;
+use crate::ledger::{
+    Answered, Caller, ExchangeKey, FenceReason, LedgerError, Op, Outcome, Record, Refused, Reply, is_repeatable,
+};
+use crate::time::Now;
+
+/// The exchange that a TransactionStatus or an Abort names.
+#[derive(Clone, Debug)]
+pub(super) struct Reference {
+    key: ExchangeKey,
+    named: MessageReference,
+}
+
+impl Reference {
+    /// Reads a message's reference. A POIID that is missing is the terminal's own. None without a ServiceID, or without
+    /// the DeviceID of a request of class `Device`: a reference is never guessed (E20). A DeviceID beside a category of
+    /// another class is no part of the identity (E3).
+    fn new(call: &Call, named: MessageReference) -> Option<Reference> {
+        let poi = named.poi_id.clone().unwrap_or_else(|| call.request.header().poi_id.clone());
+        let service = named.service_id.clone()?;
+        let device = match &named.category {
+            Some(category) if is_of_class_device(category) => Some(named.device_id.clone()?),
+            _ => None,
+        };
+        Some(Reference { key: ExchangeKey { poi, device, service }, named })
+    }
+
+    /// Whether a record is the one that is meant: a SaleID or category that is named must be its own. The ServiceID of
+    /// another till's request must not give that till's result away, nor be called NotFound.
+    fn means(&self, record: &Record) -> bool {
+        self.named.sale_id.as_ref().is_none_or(|sale| *sale == record.sale)
+            && self.named.category.as_ref().is_none_or(|category| *category == record.category)
+    }
+}
+
+/// The categories whose requests are of class `Device`.
+fn is_of_class_device(category: &MessageCategory) -> bool {
+    [
+        MessageCategory::DISPLAY,
+        MessageCategory::INPUT,
+        MessageCategory::INPUT_UPDATE,
+        MessageCategory::PRINT,
+        MessageCategory::SOUND,
+        MessageCategory::PIN,
+        MessageCategory::TRANSMIT,
+        MessageCategory::CARD_READER_INIT,
+        MessageCategory::CARD_READER_APDU,
+        MessageCategory::CARD_READER_POWER_OFF,
+    ]
+    .contains(category)
+}
+
+/// A call that waits for the ledger without an exchange of its own.
+#[derive(Debug)]
+pub(super) struct Inquiry {
+    call: CallId,
+    pub(super) waiters: Vec<Waiter>,
+    since: Duration,
+    kind: Kind,
+}
+
+#[derive(Debug)]
+enum Kind {
+    /// A request to an absent terminal that is not written down: is its ServiceID taken?
+    Own { new: Record, company: Box<str> },
+    /// A TransactionStatus that the ledger may answer.
+    Status { call: Box<Call>, reference: Reference },
+    /// NotFound is to be told, once its fence is on disk; `then` is what is told with it.
+    Fence { reference: Reference, then: Answer },
+    /// A request that was never recorded is told that it did not reach a terminal, once its fence is on disk.
+    Close,
+}
+
+impl Inquiry {
+    /// No later than a commit may take, nor than that after the first POS has given up.
+    pub(super) fn due(&self) -> Duration {
+        self.waiters.iter().map(|w| w.deadline).fold(self.since, Duration::min) + COMMIT_WAIT
+    }
+}
+
+impl Desk {
+    /// A TransactionStatus: answered by the ledger where it can, by the terminal otherwise (E16-E18).
+    pub(super) fn transaction_status(&mut self, now: Now, call: Call) {
+        let Some(status) = call.request.transaction_status() else {
+            return self.ask(now, call, None); // Encrypted or unreadable: only the terminal can tell.
+        };
+        let reference = status.message_reference.and_then(|named| Reference::new(&call, named));
+        let Some(reference) = reference else { return self.ask(now, call, None) };
+        if reference.key.poi != self.poi {
+            let answer = Answer::Failure {
+                condition: ErrorCondition::NOT_ALLOWED,
+                message: format!("MessageReference names {}: send this request to that terminal.", reference.key.poi),
+                exchange: None,
+            };
+            return self.tell(call.id, answer, None);
+        }
+        if status.receipt_reprint_flag || self.find(now, &super::admit::own_key(&call)).is_some() {
+            return self.ask(now, call, Some(reference));
+        }
+        if let Some(index) = self.find(now, &reference.key) {
+            let x = &self.exchanges[index];
+            let exchange = x.record.exchange.clone();
+            let answer = if !reference.means(&x.record) {
+                other_request(&reference, &x.record)
+            } else if x.record.encrypted && self.lease().is_some() {
+                return self.ask(now, call, Some(reference));
+            } else if !matches!(x.state, State::Loose) || self.presence.may_still_run(now) {
+                Answer::Status(StatusAnswer::InProgress)
+            } else {
+                Answer::NoResponse
+            };
+            return self.tell(call.id, answer, Some(&exchange));
+        }
+        let keys = vec![super::admit::own_key(&call), reference.key.clone()];
+        let op = Op::Look { keys, company: call.caller.company.clone(), at: now.wall };
+        let waiter = Waiter { call: call.id, deadline: now.mono + call.wait };
+        self.inquire(now, vec![waiter], Kind::Status { call: Box::new(call), reference }, op);
+    }
+
+    /// An Abort withdraws what was not written yet, and goes to the terminal otherwise (E20).
+    pub(super) fn abort(&mut self, now: Now, mut call: Call) {
+        call.wait = call.wait.min(ABORT_WAIT);
+        let reference = call.request.message_reference().and_then(|mut named| {
+            // What an Abort leaves out is taken from its own header.
+            named.sale_id.get_or_insert_with(|| call.request.header().sale_id.clone());
+            Reference::new(&call, named)
+        });
+        let named = reference.and_then(|r| self.find(now, &r.key).filter(|i| r.means(&self.exchanges[*i].record)));
+        // While the ledger recovers from a restore an older copy may have run: only the terminal can tell (E19).
+        let Some(index) = named.filter(|_| !self.facts.is_recovering(now.wall)) else {
+            return self.ask(now, call, None);
+        };
+        let aborter = Waiter { call: call.id, deadline: now.mono + call.wait };
+        let x = &mut self.exchanges[index];
+        if !matches!(x.state, State::Held { .. } | State::Admitting { .. } | State::Queued) {
+            return self.ask(now, call, None);
+        }
+        if x.aborters.len() >= WAITERS_MAX {
+            return self.tell(call.id, Answer::TooMany, None);
+        }
+        x.aborted = true;
+        x.aborters.push(aborter);
+        match x.state {
+            State::Held { .. } => self.admit(now, index),
+            State::Queued => self.settle(now, index, Outcome::Refused(Refused::Aborted), None, None),
+            _ => {}
+        }
+    }
+
+    /// A request to an absent terminal whose absence is not written down: it is told so unless its ServiceID is taken.
+    pub(super) fn look_for_own(&mut self, now: Now, new: Record, company: Box<str>, waiters: Vec<Waiter>) {
+        let op = Op::Look { keys: vec![new.key.clone()], company: company.clone(), at: now.wall };
+        self.inquire(now, waiters, Kind::Own { new, company }, op);
+    }
+
+    /// The terminal answered NotFound: the ServiceID is closed first (E16).
+    pub(super) fn fence_before_not_found(
+        &mut self,
+        now: Now,
+        reference: Reference,
+        caller: &Caller,
+        waiters: Vec<Waiter>,
+        answer: Answer,
+    ) {
+        // A journal that is younger than the backup knows nothing of what the restore lost (E18, E19).
+        let knows = match (self.facts.restored, self.lease()) {
+            (Some(restored), Some(lease)) if self.facts.is_recovering(now.wall) => {
+                lease.journal_boarded <= restored.backup
+            }
+            (Some(_), None) => !self.facts.is_recovering(now.wall),
+            _ => true,
+        };
+        if !knows {
+            return self.tell_all(waiters, &Answer::NoResponse, None);
+        }
+        self.fence(now, reference, &caller.company, waiters, answer);
+    }
+
+    fn fence(&mut self, now: Now, reference: Reference, company: &str, waiters: Vec<Waiter>, then: Answer) {
+        let op = Op::Fence {
+            key: reference.key.clone(),
+            company: company.into(),
+            reason: FenceReason::ToldNotFound,
+            at: now.wall,
+        };
+        self.inquire(now, waiters, Kind::Fence { reference, then }, op);
+    }
+
+    fn inquire(&mut self, now: Now, waiters: Vec<Waiter>, kind: Kind, op: Op) {
+        let Some(call) = waiters.first().map(|w| w.call) else { return };
+        if self.inquiries.len() >= INQUIRIES_MAX {
+            return self.tell_all(waiters, &Answer::TooMany, None);
+        }
+        self.inquiries.push(Inquiry { call, waiters, since: now.mono, kind });
+        self.store(Purpose::Inquiry(call), op);
+    }
+
+    pub(super) fn inquiry_replied(&mut self, now: Now, call: CallId, reply: Result<Reply, LedgerError>) {
+        let Some(index) = self.inquiries.iter().position(|i| i.call == call) else { return };
+        let Inquiry { waiters, kind, .. } = self.inquiries.swap_remove(index);
+        if waiters.is_empty() {
+            return; // Every POS has hung up.
+        }
+        match (kind, reply) {
+            (Kind::Own { new, company }, Ok(Reply::Records { records, fence })) => {
+                self.own_found(now, new, &company, waiters, records.into_iter().next(), fence);
+            }
+            (Kind::Status { call, reference }, Ok(Reply::Records { records, fence })) => {
+                self.status_found(now, *call, reference, waiters, records, fence);
+            }
+            (Kind::Fence { then, .. }, Ok(Reply::Done)) => self.tell_all(waiters, &then, None),
+            (Kind::Fence { reference, .. }, Ok(Reply::Found(record))) => {
+                // The ledger knows better than NotFound.
+                let answer = match reference.means(&record) {
+                    true => self.status_of(now, &record).unwrap_or(Answer::NoResponse),
+                    false => other_request(&reference, &record),
+                };
+                self.tell_all(waiters, &answer, Some(&record.exchange));
+            }
+            (Kind::Close, Ok(_)) => {
+                let answer = self.absent_answer(now);
+                self.tell_all(waiters, &answer, None);
+            }
+            _ => self.tell_all(waiters, &Answer::TryAgain, None),
+        }
+    }
+
+    fn own_found(
+        &mut self,
+        now: Now,
+        new: Record,
+        company: &str,
+        waiters: Vec<Waiter>,
+        record: Option<Record>,
+        fence: Option<FenceReason>,
+    ) {
+        // A fence for a terminal that nobody knows is its own earlier answer, which it gets again.
+        if let (Some(reason), Standing::Known) = (fence, self.standing) {
+            return self.tell_all(waiters, &fenced(reason), None);
+        }
+        if let Some(record) = record {
+            match self.meet(now, &record, &new) {
+                Meeting::Join => return self.join_recorded(now, record, waiters),
+                Meeting::Tell(answer) => return self.tell_all(waiters, &answer, Some(&record.exchange)),
+                Meeting::Free => {}
+            }
+        }
+        let never_ran = !self.facts.is_recovering(now.wall);
+        if self.standing == Standing::Unknown && is_repeatable(&new.category) && fence.is_none() && never_ran {
+            // The terminal may be added in a moment, and an older copy of this request may still be under way (E7).
+            let reason = FenceReason::ToldUnreachable;
+            let op = Op::Fence { key: new.key, company: company.into(), reason, at: now.wall };
+            return self.inquire(now, waiters, Kind::Close, op);
+        }
+        let answer = self.absent_answer(now);
+        self.tell_all(waiters, &answer, None);
+    }
+
+    fn status_found(
+        &mut self,
+        now: Now,
+        mut call: Call,
+        reference: Reference,
+        waiters: Vec<Waiter>,
+        records: Vec<Record>,
+        fence: Option<FenceReason>,
+    ) {
+        if let Some(reason) = fence {
+            return self.tell_all(waiters, &fenced(reason), None);
+        }
+        // Its POS has waited for the ledger already.
+        call.wait = waiters.iter().map(|w| w.deadline.saturating_sub(now.mono)).min().unwrap_or(call.wait);
+        let own = super::admit::own_key(&call);
+        if let Some(record) = records.iter().find(|r| r.key == own) {
+            let new = Record { key: own, digest: call.digest, sale: call.request.header().sale_id.clone(), ..record.clone() };
+            match self.meet(now, record, &Record { category: call.request.header().category.clone(), ..new }) {
+                Meeting::Join => return self.join_recorded(now, record.clone(), waiters),
+                Meeting::Tell(answer) => return self.tell_all(waiters, &answer, Some(&record.exchange)),
+                Meeting::Free => {}
+            }
+        }
+        let present = self.lease().is_some();
+        let Some(record) = records.into_iter().find(|r| r.key == reference.key) else {
+            if present {
+                return self.ask(now, call, Some(reference));
+            }
+            if self.facts.is_recovering(now.wall) {
+                return self.tell_all(waiters, &Answer::NoResponse, None);
+            }
+            return self.fence(now, reference, &call.caller.company, waiters, Answer::Status(StatusAnswer::NotFound));
+        };
+        if !reference.means(&record) {
+            let answer = other_request(&reference, &record);
+            return self.tell_all(waiters, &answer, Some(&record.exchange));
+        }
+        match self.status_of(now, &record) {
+            Some(Answer::Status(StatusAnswer::NotFound)) => {
+                let then = Answer::Status(StatusAnswer::NotFound);
+                self.fence(now, reference, &call.caller.company, waiters, then);
+            }
+            Some(answer) => self.tell_all(waiters, &answer, Some(&record.exchange)),
+            None if present => self.ask(now, call, Some(reference)),
+            None => self.tell_all(waiters, &Answer::NoResponse, Some(&record.exchange)),
+        }
+    }
+
+    /// What the ledger says about an exchange; nothing where only the terminal can (E18).
+    fn status_of(&self, now: Now, record: &Record) -> Option<Answer> {
+        let only_the_terminal = record.encrypted
+            || record.admitted < self.facts.complete_since
+            || record.outcome == Outcome::Answered(Answered::NotReplayable);
+        if only_the_terminal {
+            return None;
+        }
+        Some(match &record.outcome {
+            Outcome::Answered(Answered::Message(message)) => Answer::Status(StatusAnswer::Found(message.clone())),
+            Outcome::Answered(_) => Answer::Failure {
+                condition: ErrorCondition::NOT_ALLOWED,
+                message: format!("The {} is done and has no response to repeat.", record.category),
+                exchange: Some((record.exchange.clone(), record.admitted)),
+            },
+            // What has no recorded answer is for the terminal to tell, as long as a restore may have lost some (E19).
+            _ if self.facts.is_recovering(now.wall) && self.lease().is_some() => return None,
+            Outcome::Open | Outcome::Unknown if self.presence.may_still_run(now) => {
+                Answer::Status(StatusAnswer::InProgress)
+            }
+            Outcome::Refused(_) | Outcome::NeverReached if self.facts.is_recovering(now.wall) => return None,
+            Outcome::Refused(_) | Outcome::NeverReached => Answer::Status(StatusAnswer::NotFound),
+            Outcome::Open | Outcome::Unknown | Outcome::UnknownFinal(_) => Answer::NoResponse,
+        })
+    }
+
+    pub(super) fn inquiry_timeouts(&mut self, now: Now) {
+        let late: Vec<_> = self.inquiries.extract_if(.., |inquiry| now.mono >= inquiry.due()).collect();
+        for inquiry in late {
+            self.tell_all(inquiry.waiters, &Answer::TryAgain, None);
+        }
+    }
+}
+
+/// The ServiceID is another request's: neither its result nor NotFound is the answer.
+fn other_request(reference: &Reference, record: &Record) -> Answer {
+    let message = format!(
+        "ServiceID {} on this terminal is a {} of SaleID {}, not what the MessageReference says.",
+        reference.key.service, record.category, record.sale
+    );
+    Answer::Failure {
+        condition: ErrorCondition::NOT_ALLOWED,
+        message,
+        exchange: Some((record.exchange.clone(), record.admitted)),
+    }
+}

@@ -1,0 +1,26 @@
+//! The relay with no sockets: a gateway's desk, a terminal, and a store that is slow, late or broken when told so.
+//!
+//! Each test is named by the rule that it proves. The property tests in `shuffled` hold the invariants of the whole over
+//! random interleavings.
+
+#[cfg(test)]
+mod message;
+#[cfg(test)]
+mod pair;
+#[cfg(test)]
+mod terminal;
+
+#[cfg(test)]
+mod admission;
+#[cfg(test)]
+mod answering;
+#[cfg(test)]
+mod delivery;
+#[cfg(test)]
+mod identity;
+#[cfg(test)]
+mod limits;
+#[cfg(test)]
+mod shuffled;
+#[cfg(test)]
+mod status;
