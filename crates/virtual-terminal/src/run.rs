@@ -1,0 +1,238 @@
+//! Starting a virtual terminal, and the handle to one that runs.
+
+use std::path::PathBuf;
+
+use nexo::PoiId;
+use relay::terminal::{Execution, ExecutionKind, JournalEntry, Terminal};
+use relay::{JournalId, ProcessId};
+use tokio::sync::{mpsc, watch};
+use tokio::task::JoinHandle;
+use tracing::Instrument;
+
+use crate::clock::Clock;
+use crate::config::Config;
+use crate::device::Device;
+use crate::http::{Http, HttpError};
+use crate::journal::{Journal, JournalError, Record};
+use crate::random::{self, NoRandomness, Random};
+use crate::secret::Secret;
+use crate::shell::{Command, Identity, Shell};
+
+/// A payment terminal in software.
+#[derive(Debug)]
+pub struct VirtualTerminal;
+
+/// Why a virtual terminal can't start.
+#[derive(Debug, thiserror::Error)]
+pub enum StartError {
+    /// The journal directory can't be used, or another terminal uses it.
+    #[error("journal: {0}")]
+    Journal(#[from] JournalError),
+    /// The directory holds the journal of another terminal.
+    #[error("{} holds the journal of {found}, not of {wanted}", dir.display())]
+    OtherTerminal {
+        /// The directory.
+        dir: PathBuf,
+        /// Whose journal it is.
+        found: PoiId,
+        /// Whose it should be.
+        wanted: PoiId,
+    },
+    /// There is no journal with a token, and no code to board with.
+    #[error("{0} has not been boarded: it needs a boarding code")]
+    NeedsBoardingCode(PoiId),
+    /// The gateway can't be talked to.
+    #[error(transparent)]
+    Http(#[from] HttpError),
+    /// No names can be made.
+    #[error(transparent)]
+    Random(#[from] NoRandomness),
+}
+
+/// What a virtual terminal is doing.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum State {
+    /// It shows its boarding code.
+    Boarding,
+    /// It opens a link.
+    Connecting,
+    /// The gateway has welcomed it.
+    Online,
+    /// It has no link and will try again by itself.
+    Waiting {
+        /// Why it has none.
+        why: String,
+    },
+    /// It has no link and needs a person.
+    Stopped {
+        /// What the person has to know.
+        why: String,
+    },
+    /// Another process is this terminal now, and this one leaves it alone.
+    Replaced {
+        /// The other process.
+        winner: ProcessId,
+    },
+}
+
+/// A virtual terminal that runs. Dropping it is like pulling the plug: the link breaks off without a close.
+#[derive(Debug)]
+pub struct Handle {
+    state: watch::Receiver<State>,
+    executions: watch::Receiver<Vec<Execution>>,
+    commands: mpsc::Sender<Command>,
+    task: JoinHandle<()>,
+}
+
+impl VirtualTerminal {
+    /// Opens the journal and starts the terminal on the current tokio runtime. Boarding and connecting follow in the
+    /// background: see [`Handle::state`].
+    ///
+    /// # Errors
+    /// When the journal directory is in use, damaged or another terminal's, when there is neither a token nor a
+    /// boarding code, or when the base URL or the CA file can't be used. Nothing runs then.
+    pub async fn start(config: Config) -> Result<Handle, StartError> {
+        let http = Http::new(&config.base_url, config.ca_file.as_deref())?;
+        let dir = config.data_dir.clone();
+        let opened = tokio::task::spawn_blocking(move || Journal::open(&dir)).await;
+        let (journal, records) = opened.map_err(|error| JournalError::Io {
+            path: config.data_dir.clone(),
+            error: std::io::Error::other(error),
+        })??;
+        let clock = Clock::start();
+        let process = process_id()?;
+        let Contents { journal_id, token, merchant_account, store, entries } =
+            Contents::of(&config, records)?;
+        if token.is_none() && config.boarding_code.is_none() {
+            return Err(StartError::NeedsBoardingCode(config.poi_id));
+        }
+
+        let mut device = Device::new(config.device, config.firmware_version, config.cardholder);
+        device.merchant_account = merchant_account;
+        device.store = store;
+        let (state, state_seen) = watch::channel(State::Connecting);
+        let (executions, executions_seen) = watch::channel(Vec::new());
+        // One is enough: whoever sends a second one waits for the same end.
+        let (commands, orders) = mpsc::channel(1);
+        let span = tracing::info_span!("terminal", poi.id = %config.poi_id);
+        let identity = Identity {
+            poi_id: config.poi_id,
+            platform: config.platform,
+            process,
+            journal_id,
+            token,
+            boarding_code: config.boarding_code,
+        };
+        let shell = Shell::new(
+            identity,
+            http,
+            clock,
+            Random::new()?,
+            Terminal::restore(clock.now(), entries),
+            device,
+            journal,
+            state,
+            executions,
+        );
+        let task = tokio::spawn(shell.run(orders).instrument(span));
+        Ok(Handle { state: state_seen, executions: executions_seen, commands, task })
+    }
+}
+
+impl Handle {
+    /// What the terminal is doing, as it changes.
+    pub fn state(&self) -> watch::Receiver<State> {
+        self.state.clone()
+    }
+
+    /// The payments that were really executed in the last 48 h, oldest first.
+    pub fn executed_payments(&self) -> Vec<Execution> {
+        let executions = self.executions.borrow();
+        executions.iter().filter(|execution| execution.kind == ExecutionKind::Payment).cloned().collect()
+    }
+
+    /// Everything that was done with money in the last 48 h, as it changes.
+    pub fn executions(&self) -> watch::Receiver<Vec<Execution>> {
+        self.executions.clone()
+    }
+
+    /// Ends the terminal in good order: what runs is cancelled if it can be, results are stored, the link is closed
+    /// with 1000. The directory is free afterwards.
+    pub async fn stop(self) {
+        self.end(Command::Stop).await;
+    }
+
+    /// Ends the terminal as a power cut does: the link breaks off, and what is not on disk is lost. The directory is
+    /// free afterwards.
+    pub async fn unplug(self) {
+        self.end(Command::Unplug).await;
+    }
+
+    async fn end(self, command: Command) {
+        // A terminal that has ended by itself takes no command.
+        let _ = self.commands.send(command).await;
+        if let Err(error) = self.task.await {
+            tracing::error!(%error, "the terminal's task did not end by itself");
+        }
+    }
+}
+
+/// What a journal says, or a new one begins with (T1).
+struct Contents {
+    journal_id: JournalId,
+    token: Option<Secret>,
+    merchant_account: String,
+    store: Option<String>,
+    entries: Vec<JournalEntry>,
+}
+
+impl Contents {
+    fn of(config: &Config, records: Vec<Record>) -> Result<Contents, StartError> {
+        let mut contents = Contents {
+            journal_id: journal_id()?,
+            token: None,
+            merchant_account: String::new(),
+            store: None,
+            entries: Vec::new(),
+        };
+        for record in records {
+            match record {
+                Record::Journal { journal_id, poi_id, .. } => {
+                    if poi_id != config.poi_id {
+                        let dir = config.data_dir.clone();
+                        return Err(StartError::OtherTerminal {
+                            dir,
+                            found: poi_id,
+                            wanted: config.poi_id.clone(),
+                        });
+                    }
+                    contents.journal_id = journal_id;
+                }
+                Record::Boarded { token } => contents.token = Some(Secret::new(token)),
+                Record::Placed { merchant_account, store } => {
+                    (contents.merchant_account, contents.store) = (merchant_account, store);
+                }
+                Record::Entry(entry) => contents.entries.push(entry),
+            }
+        }
+        if contents.token.is_none() {
+            // Journal and token share one fate: without the one the other is worth nothing.
+            contents.journal_id = journal_id()?;
+            contents.entries.clear();
+        }
+        Ok(contents)
+    }
+}
+
+fn journal_id() -> Result<JournalId, StartError> {
+    made(JournalId::parse(&random::name("j_")?))
+}
+
+fn process_id() -> Result<ProcessId, StartError> {
+    made(ProcessId::parse(&random::name("p_")?))
+}
+
+#[expect(clippy::expect_used, reason = "two letters and 32 hexadecimal digits are an ID")]
+fn made<T>(id: Result<T, relay::IdError>) -> Result<T, StartError> {
+    Ok(id.expect("a name that was just made is an ID"))
+}
