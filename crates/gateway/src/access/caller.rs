@@ -1,0 +1,89 @@
+//! A credential that was proved, and what it reaches.
+
+use std::sync::Arc;
+
+use super::role::Roles;
+use super::{Denied, Role};
+use crate::store::{CompanyCode, Credential, CredentialId, Scope};
+
+/// Who calls.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Caller {
+    /// The credential.
+    pub(crate) credential: CredentialId,
+    /// Whose it is.
+    pub(crate) company: CompanyCode,
+    /// What it reaches there.
+    pub(crate) scope: Scope,
+    /// What it may do there.
+    pub(crate) roles: Roles,
+}
+
+impl Caller {
+    /// The caller again, if it has this role.
+    ///
+    /// # Errors
+    /// [`Denied::Forbidden`].
+    pub(crate) fn require(self: Arc<Self>, role: Role) -> Result<Arc<Self>, Denied> {
+        if self.roles.holds(role) { Ok(self) } else { Err(Denied::Forbidden(role)) }
+    }
+
+    /// Whether a merchant account of its company is in its scope. Says nothing about whose the account is.
+    pub(crate) fn may_use_merchant(&self, merchant: &str) -> bool {
+        match &self.scope {
+            Scope::Company => true,
+            Scope::Merchants(merchants) => merchants.iter().any(|m| m.as_str() == merchant),
+        }
+    }
+
+    /// Whether it reaches what belongs to no merchant account.
+    pub(crate) fn has_whole_company(&self) -> bool {
+        self.scope == Scope::Company
+    }
+}
+
+impl From<Credential> for Caller {
+    fn from(credential: Credential) -> Caller {
+        // A name that this release doesn't know, as after a step back from a newer one, opens nothing.
+        let roles = credential.roles.iter().filter_map(|name| name.parse::<Role>().ok()).collect();
+        Caller { credential: credential.id, company: credential.company, scope: credential.scope, roles }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use relay::WallMs;
+
+    use super::*;
+    use crate::store::{MerchantCode, PasswordHash};
+
+    fn caller(scope: Scope, roles: &[&str]) -> Arc<Caller> {
+        Arc::new(Caller::from(Credential {
+            id: CredentialId::parse("1").unwrap(),
+            company: CompanyCode::parse("DEMO_COMPANY").unwrap(),
+            scope,
+            roles: roles.iter().map(|&r| r.to_owned()).collect(),
+            username: "ws_1@Company.DEMO_COMPANY".to_owned(),
+            password: PasswordHash([0; 32]),
+            description: None,
+            created: WallMs(0),
+            revoked: None,
+        }))
+    }
+
+    #[test]
+    fn a_role_opens_its_own_door_only() {
+        let caller = caller(Scope::Company, &["Terminal API role", "a role of a later release"]);
+        assert!(caller.clone().require(Role::TerminalApi).is_ok());
+        assert_eq!(caller.require(Role::CloudDeviceApi), Err(Denied::Forbidden(Role::CloudDeviceApi)));
+    }
+
+    #[test]
+    fn a_scope_is_the_company_or_some_merchant_accounts() {
+        let whole = caller(Scope::Company, &[]);
+        assert!(whole.may_use_merchant("ANY") && whole.has_whole_company());
+        let some = caller(Scope::Merchants(vec![MerchantCode::parse("DEMO_MERCHANT_EU").unwrap()]), &[]);
+        assert!(some.may_use_merchant("DEMO_MERCHANT_EU"));
+        assert!(!some.may_use_merchant("DEMO_MERCHANT_US") && !some.has_whole_company());
+    }
+}

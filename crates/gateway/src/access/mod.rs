@@ -1,0 +1,188 @@
+//! Who is calling, and what that credential may do.
+//!
+//! A credential is shown by `x-api-key`, or else by HTTP Basic. It is looked up in the store by SHA-256 and believed for
+//! [`FRESH`], counted from before the look-up: so a key that is revoked, by whichever process, stops within that time.
+
+mod caller;
+mod role;
+
+use std::collections::HashMap;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
+
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
+use hyper::HeaderMap;
+use hyper::header::AUTHORIZATION;
+
+use crate::clock::Clock;
+use crate::ids::sha256;
+use crate::store::{Credential, KeyHash, PasswordHash, Store};
+
+pub(crate) use caller::Caller;
+pub use role::{Role, RoleError};
+
+/// How long a look-up is believed.
+pub(crate) const FRESH: Duration = Duration::from_secs(1);
+
+/// Look-ups that are kept: more credentials than that are hardly in use within one second, and who uses more asks the
+/// store more often.
+const KEPT_MAX: usize = 10_000;
+
+/// A key, or a user and password, that is longer than this is none of ours.
+const SECRET_LENGTH_MAX: usize = 512;
+
+/// Tells who calls.
+#[derive(Debug)]
+pub(crate) struct Access {
+    store: Arc<dyn Store>,
+    clock: Clock,
+    kept: Mutex<HashMap<[u8; 32], Kept>>,
+}
+
+#[derive(Debug)]
+struct Kept {
+    caller: Arc<Caller>,
+    /// Monotonic; from before the look-up.
+    asked: Duration,
+}
+
+/// Why a call is not let in. Each surface writes it in its own way.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub(crate) enum Denied {
+    /// No credential, or none that we know.
+    #[error("no valid credential")]
+    Unauthorized,
+    /// The credential has not this role.
+    #[error("the API credential has not the role \"{0}\"")]
+    Forbidden(Role),
+    /// The store can't be asked now.
+    #[error("credentials can't be checked now")]
+    Unavailable,
+}
+
+impl Access {
+    /// Looks credentials up in `store`.
+    pub(crate) fn new(store: Arc<dyn Store>, clock: Clock) -> Access {
+        Access { store, clock, kept: Mutex::default() }
+    }
+
+    /// The caller that these headers prove.
+    ///
+    /// # Errors
+    /// [`Denied::Unauthorized`] or [`Denied::Unavailable`].
+    pub(crate) async fn authenticate(&self, headers: &HeaderMap) -> Result<Arc<Caller>, Denied> {
+        let shown = Shown::read(headers).ok_or(Denied::Unauthorized)?;
+        let digest = shown.digest();
+        let asked = self.clock.now().mono;
+        if let Some(caller) = self.kept(&digest, asked) {
+            return Ok(caller);
+        }
+        let found = match &shown {
+            Shown::Key(_) => self.store.credential_by_key(KeyHash(digest)).await,
+            Shown::Basic { user, .. } => self.store.credential_by_username(user).await,
+        };
+        let found = found.map_err(|error| {
+            tracing::error!(%error, "a credential can't be looked up");
+            Denied::Unavailable
+        })?;
+        let credential = found.filter(|c| shown.proves(c)).ok_or(Denied::Unauthorized)?;
+        let caller = Arc::new(Caller::from(credential));
+        self.keep(digest, &caller, asked);
+        Ok(caller)
+    }
+
+    fn kept(&self, digest: &[u8; 32], now: Duration) -> Option<Arc<Caller>> {
+        let kept = self.kept.lock().unwrap_or_else(PoisonError::into_inner);
+        kept.get(digest).filter(|kept| kept.is_fresh(now)).map(|kept| kept.caller.clone())
+    }
+
+    /// Strangers are not kept: they could push out those whom we know, and a new key works at once.
+    fn keep(&self, digest: [u8; 32], caller: &Arc<Caller>, asked: Duration) {
+        let mut kept = self.kept.lock().unwrap_or_else(PoisonError::into_inner);
+        if kept.len() >= KEPT_MAX {
+            kept.retain(|_, kept| kept.is_fresh(asked));
+        }
+        if kept.len() < KEPT_MAX {
+            kept.insert(digest, Kept { caller: caller.clone(), asked });
+        }
+    }
+}
+
+impl Kept {
+    fn is_fresh(&self, now: Duration) -> bool {
+        now.saturating_sub(self.asked) < FRESH
+    }
+}
+
+/// What a request shows as its credential.
+enum Shown {
+    Key(String),
+    Basic { user: String, password: String },
+}
+
+impl Shown {
+    fn read(headers: &HeaderMap) -> Option<Shown> {
+        // Some clients send the header empty when they have no key, and a user and password besides.
+        if let Some(key) = headers.get("x-api-key").filter(|key| !key.is_empty()) {
+            let key = key.to_str().ok()?;
+            return (key.len() <= SECRET_LENGTH_MAX).then(|| Shown::Key(key.to_owned()));
+        }
+        let (scheme, value) = headers.get(AUTHORIZATION)?.to_str().ok()?.split_once(' ')?;
+        if !scheme.eq_ignore_ascii_case("basic") || value.len() > SECRET_LENGTH_MAX {
+            return None;
+        }
+        let pair = String::from_utf8(STANDARD.decode(value.trim()).ok()?).ok()?;
+        let (user, password) = pair.split_once(':')?;
+        Some(Shown::Basic { user: user.to_owned(), password: password.to_owned() })
+    }
+
+    /// What the look-up is kept under. No key contains a blank, so that the two kinds never meet.
+    fn digest(&self) -> [u8; 32] {
+        match self {
+            Shown::Key(key) => sha256(key),
+            Shown::Basic { user, password } => sha256(&format!("Basic {user}:{password}")),
+        }
+    }
+
+    fn proves(&self, credential: &Credential) -> bool {
+        match self {
+            Shown::Key(_) => true, // It was found by the key.
+            Shown::Basic { password, .. } => credential.password == PasswordHash(sha256(password)),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn read(headers: &[(&'static str, &str)]) -> Option<String> {
+        let mut map = HeaderMap::new();
+        for (name, value) in headers {
+            map.insert(*name, value.parse().unwrap());
+        }
+        Shown::read(&map).map(|shown| match shown {
+            Shown::Key(key) => format!("key {key}"),
+            Shown::Basic { user, password } => format!("user {user}, password {password}"),
+        })
+    }
+
+    #[test]
+    fn a_key_comes_before_a_user_and_password() {
+        let basic = ("authorization", "Basic dXNlcjpwYTpzcw==");
+        assert_eq!(read(&[("x-api-key", "tg_key_1"), basic]).unwrap(), "key tg_key_1");
+        assert_eq!(read(&[("x-api-key", ""), basic]).unwrap(), "user user, password pa:ss");
+        assert_eq!(read(&[basic]).unwrap(), "user user, password pa:ss");
+        assert_eq!(read(&[("authorization", "basic  dXNlcjpwYTpzcw==")]).unwrap(), "user user, password pa:ss");
+    }
+
+    #[test]
+    fn anything_else_shows_nothing() {
+        assert_eq!(read(&[]), None);
+        for value in ["Bearer x", "Basic", "Basic ?", "Basic dXNlcg==", "Basic /w=="] {
+            assert_eq!(read(&[("authorization", value)]), None, "{value}");
+        }
+        assert_eq!(read(&[("x-api-key", &"k".repeat(SECRET_LENGTH_MAX + 1))]), None);
+    }
+}

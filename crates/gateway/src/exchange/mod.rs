@@ -1,0 +1,96 @@
+//! The sale flow: a POS's request reaches a terminal, and its answer comes back.
+//!
+//! The steps are those of the desk that the request is handed to (`relay::exchange`): *route* (is the terminal here, or
+//! absent), *admit* (on disk), *deliver* (written to one link, once), *reply* (the first of result, deadline, link lost).
+//! This module decides only who may ask.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use nexo::Request;
+use relay::exchange::{Answer, Call, Standing, WAIT_MAX};
+use relay::ledger;
+use sha2::{Digest as _, Sha256};
+
+use crate::access::Caller;
+use crate::fleet::Directory;
+use crate::ids;
+use crate::presence::{Presence, Told};
+use crate::store::StoreError;
+
+/// Takes requests of Sale systems to terminals.
+#[derive(Debug)]
+pub(crate) struct Exchanges {
+    presence: Arc<Presence>,
+    directory: Arc<Directory>,
+}
+
+/// Why a request is not even looked at.
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum NotTaken {
+    /// The terminal is at a merchant account of the caller's company that the credential may not use.
+    #[error("the API credential may not use this terminal's merchant account")]
+    OutOfScope,
+    /// The store can't be read. Nothing was sent or recorded.
+    #[error(transparent)]
+    Store(#[from] StoreError),
+}
+
+impl Exchanges {
+    pub(crate) fn new(presence: Arc<Presence>, directory: Arc<Directory>) -> Exchanges {
+        Exchanges { presence, directory }
+    }
+
+    /// Sends a request and waits for what its Sale system is to be told: at most `wait`, which is cut to 1-150 s (E11).
+    ///
+    /// Cancel safe: a caller that goes away changes nothing for the terminal (E12).
+    ///
+    /// # Errors
+    /// Nothing was sent; see [`NotTaken`].
+    pub(crate) async fn send(
+        &self,
+        caller: &Caller,
+        request: Request,
+        wait: Duration,
+    ) -> Result<(relay::CallId, Told), NotTaken> {
+        let standing = self.standing(caller, &request).await?;
+        let now = self.presence.clock().now().wall;
+        let id = self.presence.next_call();
+        let call = Call {
+            id,
+            digest: ledger::Digest(Sha256::digest(request.bytes()).into()),
+            caller: ledger::Caller {
+                company: caller.company.as_str().into(),
+                credential: caller.credential.as_str().into(),
+            },
+            exchange: ids::exchange_id(now),
+            delivery: ids::delivery_id(now),
+            wait: wait.clamp(Duration::from_secs(1), WAIT_MAX),
+            request,
+        };
+        let told = self.presence.call(standing, call).await;
+        Ok((id, told))
+    }
+
+    /// Another company's terminal does not exist; one of another merchant account is out of scope.
+    async fn standing(&self, caller: &Caller, request: &Request) -> Result<Standing, NotTaken> {
+        let Some(terminal) = self.directory.terminal(&request.header().poi_id).await? else {
+            return Ok(Standing::Unknown);
+        };
+        if terminal.company != caller.company {
+            return Ok(Standing::Unknown);
+        }
+        match terminal.place.merchant() {
+            Some(merchant) if !caller.may_use_merchant(merchant.as_str()) => Err(NotTaken::OutOfScope),
+            None if !caller.has_whole_company() => Err(NotTaken::OutOfScope),
+            _ => Ok(Standing::Known),
+        }
+    }
+}
+
+impl Told {
+    /// What is told when a request could not be looked at because the store is down: it may be repeated as it is.
+    pub(crate) fn try_again() -> Told {
+        Told { answer: Answer::TryAgain, exchange: None }
+    }
+}

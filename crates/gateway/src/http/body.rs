@@ -1,0 +1,164 @@
+//! Reading the body of a request: never more than a limit, never longer than a limit.
+
+use std::time::Duration;
+
+use axum::body::Body;
+use axum::http::{HeaderMap, StatusCode, header};
+use bytes::{Bytes, BytesMut};
+use http_body::Body as _;
+use http_body_util::BodyExt as _;
+use tokio::time::timeout;
+
+/// A sender that is silent for this long in the middle of a body has gone.
+pub(crate) const SILENCE_MAX: Duration = Duration::from_secs(10);
+
+/// A whole body takes at most this long: 128 KiB over the slowest mobile network that a till is run on (5 KiB/s), rounded up.
+pub(crate) const BODY_TIME_MAX: Duration = Duration::from_secs(30);
+
+/// How much of a body that is too large is read and thrown away, so that its sender is still there to read the answer.
+const DISCARD_MAX: usize = 1024 * 1024;
+
+/// And for how long.
+const DISCARD_TIME_MAX: Duration = Duration::from_secs(2);
+
+/// Why there is no body.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub(crate) enum BodyError {
+    /// More than the limit.
+    #[error("the body is over the limit of {limit} bytes")]
+    TooLarge {
+        /// In bytes.
+        limit: usize,
+    },
+    /// It did not come in time.
+    #[error(
+        "the body did not come in time: {} s in all, with pauses of {} s at most",
+        BODY_TIME_MAX.as_secs(),
+        SILENCE_MAX.as_secs()
+    )]
+    TooSlow,
+    /// The connection broke, or its framing is wrong.
+    #[error("the body ended early")]
+    Broken,
+}
+
+impl BodyError {
+    /// The status that says so.
+    pub(crate) fn status(&self) -> StatusCode {
+        match self {
+            BodyError::TooLarge { .. } => StatusCode::PAYLOAD_TOO_LARGE,
+            BodyError::TooSlow => StatusCode::REQUEST_TIMEOUT,
+            BodyError::Broken => StatusCode::BAD_REQUEST,
+        }
+    }
+}
+
+/// Reads a body of at most `limit` bytes, with a length or in chunks.
+///
+/// # Errors
+/// [`BodyError`]; after each of them the connection may be of no more use.
+pub(crate) async fn read(headers: &HeaderMap, body: Body, limit: usize) -> Result<Bytes, BodyError> {
+    let announced = body.size_hint().lower();
+    // A sender who asks before it sends is told at once, and so is one who would send more than we care to throw away.
+    let tolerated = if headers.contains_key(header::EXPECT) { limit } else { limit + DISCARD_MAX };
+    if announced > u64::try_from(tolerated).unwrap_or(u64::MAX) {
+        return Err(BodyError::TooLarge { limit });
+    }
+    timeout(BODY_TIME_MAX, collect(body, limit)).await.unwrap_or(Err(BodyError::TooSlow))
+}
+
+async fn collect(mut body: Body, limit: usize) -> Result<Bytes, BodyError> {
+    let mut first = Bytes::new();
+    let mut rest = BytesMut::new();
+    loop {
+        let frame = match timeout(SILENCE_MAX, body.frame()).await.map_err(|_| BodyError::TooSlow)? {
+            None => break,
+            Some(frame) => frame.map_err(|_| BodyError::Broken)?,
+        };
+        let Ok(data) = frame.into_data() else { continue }; // Trailers say nothing that we use.
+        if first.len() + rest.len() + data.len() > limit {
+            discard(body).await;
+            return Err(BodyError::TooLarge { limit });
+        }
+        match (first.is_empty(), rest.is_empty()) {
+            // Nearly every body comes in one piece, which needs no copy.
+            (true, true) => first = data,
+            (false, true) => {
+                rest.extend_from_slice(&first);
+                rest.extend_from_slice(&data);
+                first = Bytes::new();
+            }
+            (_, false) => rest.extend_from_slice(&data),
+        }
+    }
+    Ok(if rest.is_empty() { first } else { rest.freeze() })
+}
+
+async fn discard(mut body: Body) {
+    let throw_away = async {
+        let mut read = 0;
+        while let Some(Ok(frame)) = body.frame().await {
+            read += frame.data_ref().map_or(0, Bytes::len);
+            if read > DISCARD_MAX {
+                return;
+            }
+        }
+    };
+    // Whoever sends more than that, or slower, may find the connection closed instead of an answer.
+    let _ = timeout(DISCARD_TIME_MAX, throw_away).await;
+}
+
+#[cfg(test)]
+mod tests {
+    use std::convert::Infallible;
+
+    use futures_util::{StreamExt as _, stream};
+
+    use tokio::time::Instant;
+
+    use super::*;
+
+    fn chunks(chunks: &[&'static str]) -> Body {
+        let chunks: Vec<_> = chunks.iter().map(|c| Ok::<_, Infallible>(Bytes::from(*c))).collect();
+        Body::from_stream(stream::iter(chunks))
+    }
+
+    #[tokio::test]
+    async fn a_body_comes_in_one_piece_or_in_chunks() {
+        assert_eq!(read(&HeaderMap::new(), Body::from("abc"), 3).await.unwrap(), "abc");
+        assert_eq!(read(&HeaderMap::new(), Body::empty(), 3).await.unwrap(), "");
+        assert_eq!(read(&HeaderMap::new(), chunks(&["a", "", "b", "c"]), 3).await.unwrap(), "abc");
+    }
+
+    #[tokio::test]
+    async fn a_body_over_the_limit_is_refused() {
+        assert_eq!(read(&HeaderMap::new(), Body::from("abcd"), 3).await, Err(BodyError::TooLarge { limit: 3 }));
+        assert_eq!(read(&HeaderMap::new(), chunks(&["ab", "cd"]), 3).await, Err(BodyError::TooLarge { limit: 3 }));
+    }
+
+    #[tokio::test]
+    async fn a_sender_who_asks_first_is_refused_before_it_sends() {
+        let mut headers = HeaderMap::new();
+        headers.insert(header::EXPECT, "100-continue".parse().unwrap());
+        assert_eq!(read(&headers, Body::from("abcd"), 3).await, Err(BodyError::TooLarge { limit: 3 }));
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_silent_sender_is_cut_off() {
+        let started = Instant::now();
+        let body = stream::iter([Ok::<_, Infallible>(Bytes::from("{"))]).chain(stream::pending());
+        assert_eq!(read(&HeaderMap::new(), Body::from_stream(body), 9).await, Err(BodyError::TooSlow));
+        assert_eq!(started.elapsed(), SILENCE_MAX);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_sender_who_drips_is_cut_off() {
+        let started = Instant::now();
+        let drops = stream::unfold((), |()| async {
+            tokio::time::sleep(Duration::from_secs(7)).await;
+            Some((Ok::<_, Infallible>(Bytes::from("x")), ()))
+        });
+        assert_eq!(read(&HeaderMap::new(), Body::from_stream(drops), 99).await, Err(BodyError::TooSlow));
+        assert_eq!(started.elapsed(), BODY_TIME_MAX);
+    }
+}

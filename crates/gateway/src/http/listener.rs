@@ -1,0 +1,364 @@
+//! Sockets: accepting them, TLS, HTTP/1.1, and coming to an end without cutting anybody off.
+//!
+//! What stays true: there are never more connections than [`CONNECTIONS_MAX`]; none may stay in its handshake or in a
+//! request's head for longer than a named time; and once [`Listener::serve`] has returned, none of them is left, but for
+//! those that were upgraded, which belong to whoever upgraded them.
+
+use std::io;
+use std::net::SocketAddr;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::time::Duration;
+
+use axum::Router;
+use axum::body::Body;
+use axum::http::Request;
+use hyper::body::Incoming;
+use hyper::server::conn::http1;
+use hyper::service::{Service as _, service_fn};
+use hyper_util::service::TowerToHyperService;
+use hyper_util::rt::{TokioIo, TokioTimer};
+use rustls::ServerConfig;
+use rustls::pki_types::pem::PemObject as _;
+use rustls::pki_types::{CertificateDer, PrivateKeyDer};
+use tokio::io::{AsyncRead, AsyncWrite};
+use tokio::net::{TcpListener, TcpStream};
+use tokio::sync::{OwnedSemaphorePermit, Semaphore};
+use tokio::time::timeout;
+use tokio_rustls::TlsAcceptor;
+use tokio_util::sync::CancellationToken;
+use tokio_util::task::TaskTracker;
+
+/// Connections at once, of all kinds and over all ports. More than one process may have open files for on most machines, so
+/// that it guards memory and not the usual case; at about 14 KB for each over TLS it is 14 GB.
+pub(crate) const CONNECTIONS_MAX: usize = 1_000_000;
+
+/// A TLS handshake that takes longer is given up. Four round trips over the slowest network take two seconds.
+pub(crate) const TLS_HANDSHAKE_MAX: Duration = Duration::from_secs(10);
+
+/// A request's head must come within this, from its connection's first moment or from the end of the request before. So it
+/// also ends connections that are kept open and not used.
+pub(crate) const HEADER_READ_MAX: Duration = Duration::from_secs(10);
+
+/// The largest head of a request, and how much of a body is read at once. hyper takes no less than 8 KiB.
+const BUFFER_MAX: usize = 16 * 1024;
+
+/// After an error that the next connection would meet too, such as no free file handle.
+const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
+
+/// One port.
+#[derive(Debug)]
+pub(crate) struct Listener {
+    tcp: TcpListener,
+    tls: Option<Arc<ServerConfig>>,
+}
+
+/// The other end of the socket that a request came over; an extension of the request.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Peer(pub(crate) SocketAddr);
+
+/// A connection's place among [`CONNECTIONS_MAX`]; an extension of the request. What outlives the HTTP connection, as an
+/// upgraded socket does, keeps the place by keeping this.
+#[derive(Clone, Debug)]
+pub(crate) struct Place(#[expect(dead_code, reason = "held, not read")] Arc<OwnedSemaphorePermit>);
+
+/// What all ports share.
+#[derive(Clone, Debug)]
+pub(crate) struct Sockets {
+    /// Places for connections.
+    pub(crate) places: Arc<Semaphore>,
+    /// Cancelled: accept no more, and let each connection end with the request that it is in.
+    pub(crate) stop: CancellationToken,
+    /// Cancelled: drop what is left.
+    pub(crate) cut: CancellationToken,
+    /// The connections.
+    pub(crate) tasks: TaskTracker,
+}
+
+impl Sockets {
+    /// None yet.
+    pub(crate) fn new() -> Sockets {
+        Sockets {
+            places: Arc::new(Semaphore::new(CONNECTIONS_MAX)),
+            stop: CancellationToken::new(),
+            cut: CancellationToken::new(),
+            tasks: TaskTracker::new(),
+        }
+    }
+}
+
+impl Listener {
+    /// Listens for plain HTTP.
+    ///
+    /// # Errors
+    /// When the address is taken, not ours, or not allowed.
+    pub(crate) async fn plain(address: SocketAddr) -> io::Result<Listener> {
+        Ok(Listener { tcp: TcpListener::bind(address).await?, tls: None })
+    }
+
+    /// Listens for HTTPS.
+    ///
+    /// # Errors
+    /// As [`Listener::plain`].
+    pub(crate) async fn tls(address: SocketAddr, config: Arc<ServerConfig>) -> io::Result<Listener> {
+        Ok(Listener { tcp: TcpListener::bind(address).await?, tls: Some(config) })
+    }
+
+    /// Where it listens, with the port that it got.
+    ///
+    /// # Errors
+    /// When the operating system can't say.
+    pub(crate) fn address(&self) -> io::Result<SocketAddr> {
+        self.tcp.local_addr()
+    }
+
+    /// Accepts connections and answers them from `router`, until told to stop. Then the port is free again at once, while
+    /// connections end by themselves, tracked by [`Sockets::tasks`].
+    pub(crate) async fn serve(self, router: Router, sockets: Sockets) {
+        loop {
+            let place = tokio::select! {
+                () = sockets.stop.cancelled() => return,
+                place = sockets.places.clone().acquire_owned() => place,
+            };
+            let Ok(place) = place else { return }; // The semaphore is never closed.
+            let accepted = tokio::select! {
+                () = sockets.stop.cancelled() => return,
+                accepted = self.tcp.accept() => accepted,
+            };
+            match accepted {
+                Ok((stream, address)) => self.spawn(stream, address, place, &router, &sockets),
+                Err(error) if is_of_one_connection(&error) => {}
+                Err(error) => {
+                    tracing::error!(%error, pause_ms = 100, "can't accept connections; is the limit of open files too low?");
+                    tokio::time::sleep(ACCEPT_PAUSE).await;
+                }
+            }
+        }
+    }
+
+    fn spawn(
+        &self,
+        stream: TcpStream,
+        address: SocketAddr,
+        place: OwnedSemaphorePermit,
+        router: &Router,
+        sockets: &Sockets,
+    ) {
+        // Answers are small and written whole: waiting for more to send only adds to the till's waiting.
+        if let Err(error) = stream.set_nodelay(true) {
+            tracing::debug!(%error, "can't set TCP_NODELAY");
+        }
+        let (peer, place) = (Peer(address), Place(Arc::new(place)));
+        let (router, sockets) = (router.clone(), sockets.clone());
+        let Some(acceptor) = self.tls.clone().map(TlsAcceptor::from) else {
+            let tasks = sockets.tasks.clone();
+            tasks.spawn(serve_connection(stream, peer, place, router, sockets));
+            return;
+        };
+        // The handshake has a task of its own, and hands on a box: its future is large, and would stay as large as long as
+        // the connection stands.
+        let tasks = sockets.tasks.clone();
+        tasks.spawn(async move {
+            let handshake = timeout(TLS_HANDSHAKE_MAX, acceptor.accept(stream));
+            let accepted = tokio::select! {
+                () = sockets.stop.cancelled() => return,
+                accepted = handshake => accepted,
+            };
+            match accepted {
+                Ok(Ok(stream)) => {
+                    let tasks = sockets.tasks.clone();
+                    tasks.spawn(serve_connection(Box::new(stream), peer, place, router, sockets));
+                }
+                Ok(Err(error)) => tracing::debug!(client.address = %address, %error, "TLS handshake failed"),
+                Err(_) => tracing::debug!(client.address = %address, "TLS handshake took too long"),
+            }
+        });
+    }
+}
+
+async fn serve_connection<S>(stream: S, peer: Peer, place: Place, router: Router, sockets: Sockets)
+where
+    S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
+{
+    let Peer(address) = peer;
+    let router = TowerToHyperService::new(router);
+    let service = service_fn(move |mut request: Request<Incoming>| {
+        request.extensions_mut().insert(peer);
+        request.extensions_mut().insert(place.clone());
+        router.call(request.map(Body::new))
+    });
+    let connection = http1::Builder::new()
+        .timer(TokioTimer::new())
+        .header_read_timeout(HEADER_READ_MAX)
+        .max_buf_size(BUFFER_MAX)
+        .serve_connection(TokioIo::new(stream), service)
+        .with_upgrades();
+    let mut connection = std::pin::pin!(connection);
+    let ended = tokio::select! {
+        ended = connection.as_mut() => ended,
+        () = sockets.stop.cancelled() => {
+            connection.as_mut().graceful_shutdown();
+            tokio::select! {
+                ended = connection => ended,
+                () = sockets.cut.cancelled() => return,
+            }
+        }
+    };
+    if let Err(error) = ended {
+        tracing::debug!(client.address = %address, %error, "connection ended");
+    }
+}
+
+/// Whether an error of `accept` belongs to the connection that was about to be accepted, and says nothing about the next.
+fn is_of_one_connection(error: &io::Error) -> bool {
+    matches!(
+        error.kind(),
+        io::ErrorKind::ConnectionRefused | io::ErrorKind::ConnectionAborted | io::ErrorKind::ConnectionReset
+    )
+}
+
+/// What keeps TLS from being offered.
+#[derive(Debug, thiserror::Error)]
+pub enum TlsError {
+    /// A file that is not there, or is no PEM.
+    #[error("cannot read {what} from {}: {source}", file.display())]
+    File {
+        /// The certificate chain or the private key.
+        what: &'static str,
+        /// Which file.
+        file: PathBuf,
+        /// Why.
+        source: rustls::pki_types::pem::Error,
+    },
+    /// A certificate and a key that don't go together, or aren't of use.
+    #[error("the certificate in {} and its key can't be used: {source}", file.display())]
+    Pair {
+        /// The certificate's file.
+        file: PathBuf,
+        /// Why.
+        source: rustls::Error,
+    },
+}
+
+/// TLS 1.2 and 1.3 for HTTP/1.1 with this certificate chain and key, both PEM.
+///
+/// # Errors
+/// [`TlsError`], naming the file.
+pub(crate) fn tls_config(cert: &Path, key: &Path) -> Result<Arc<ServerConfig>, TlsError> {
+    let unreadable = |what, file: &Path, source| TlsError::File { what, file: file.to_owned(), source };
+    let chain: Vec<_> = CertificateDer::pem_file_iter(cert)
+        .and_then(Iterator::collect)
+        .map_err(|source| unreadable("a certificate chain", cert, source))?;
+    let private = PrivateKeyDer::from_pem_file(key).map_err(|source| unreadable("a private key", key, source))?;
+    let provider = Arc::new(rustls::crypto::ring::default_provider());
+    let mut config = ServerConfig::builder_with_provider(provider)
+        .with_safe_default_protocol_versions()
+        .and_then(|builder| builder.with_no_client_auth().with_single_cert(chain, private))
+        .map_err(|source| TlsError::Pair { file: cert.to_owned(), source })?;
+    config.alpn_protocols = vec![b"http/1.1".to_vec()];
+    Ok(Arc::new(config))
+}
+
+#[cfg(test)]
+mod tests {
+    use axum::extract::Extension;
+    use axum::routing::get;
+    use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _, DuplexStream, duplex};
+    use tokio::sync::Notify;
+    use tokio::time::Instant;
+
+    use super::*;
+
+    /// A connection in memory, so that time can stand still.
+    async fn connect(router: Router, sockets: &Sockets) -> DuplexStream {
+        let (ours, theirs) = duplex(64 * 1024);
+        let place = Place(Arc::new(sockets.places.clone().acquire_owned().await.unwrap()));
+        let peer = Peer("192.0.2.7:4711".parse().unwrap());
+        sockets.tasks.spawn(serve_connection(theirs, peer, place, router, sockets.clone()));
+        ours
+    }
+
+    async fn read_all(mut stream: DuplexStream) -> String {
+        let mut text = String::new();
+        stream.read_to_string(&mut text).await.unwrap();
+        text
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_head_that_does_not_come_ends_the_connection() {
+        let (sockets, started) = (Sockets::new(), Instant::now());
+        let mut stream = connect(Router::new(), &sockets).await;
+        stream.write_all(b"GET / HTTP/1.1\r\nHost: ").await.unwrap();
+        read_all(stream).await;
+        assert_eq!(started.elapsed().as_secs(), HEADER_READ_MAX.as_secs());
+        sockets.tasks.close();
+        sockets.tasks.wait().await;
+        assert_eq!(sockets.places.available_permits(), CONNECTIONS_MAX);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_connection_that_is_not_used_ends() {
+        let (sockets, started) = (Sockets::new(), Instant::now());
+        assert_eq!(read_all(connect(Router::new(), &sockets).await).await, "");
+        assert_eq!(started.elapsed().as_secs(), HEADER_READ_MAX.as_secs());
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_request_knows_its_peer() {
+        let sockets = Sockets::new();
+        let router = Router::new().route("/", get(|Extension(Peer(peer)): Extension<Peer>| async move { peer.to_string() }));
+        let mut stream = connect(router, &sockets).await;
+        stream.write_all(b"GET / HTTP/1.1\r\nConnection: close\r\n\r\n").await.unwrap();
+        assert!(read_all(stream).await.ends_with("\r\n\r\n192.0.2.7:4711"));
+    }
+
+    /// A router whose only answer waits for the notification; and one that tells when the request is in.
+    fn slow() -> (Router, Arc<Notify>, Arc<Notify>) {
+        let (begun, go) = (Arc::new(Notify::new()), Arc::new(Notify::new()));
+        let (tell, wait) = (begun.clone(), go.clone());
+        let answer = move || {
+            let (tell, wait) = (tell.clone(), wait.clone());
+            async move {
+                tell.notify_one();
+                wait.notified().await;
+                "done"
+            }
+        };
+        (Router::new().route("/", get(answer)), begun, go)
+    }
+
+    #[tokio::test]
+    async fn a_request_under_way_finishes_when_the_gateway_stops() {
+        let sockets = Sockets::new();
+        let (router, begun, go) = slow();
+        let mut stream = connect(router.clone(), &sockets).await;
+        let idle = connect(router, &sockets).await;
+        stream.write_all(b"GET / HTTP/1.1\r\n\r\n").await.unwrap();
+        begun.notified().await;
+        sockets.stop.cancel();
+        assert_eq!(read_all(idle).await, "");
+        go.notify_one();
+        let answer = read_all(stream).await;
+        assert!(answer.contains("connection: close") && answer.ends_with("done"), "{answer}");
+    }
+
+    #[tokio::test]
+    async fn a_request_that_takes_too_long_is_cut_off() {
+        let sockets = Sockets::new();
+        let (router, begun, _go) = slow();
+        let mut stream = connect(router, &sockets).await;
+        stream.write_all(b"GET / HTTP/1.1\r\n\r\n").await.unwrap();
+        begun.notified().await;
+        sockets.stop.cancel();
+        sockets.cut.cancel();
+        assert_eq!(read_all(stream).await, "");
+        sockets.tasks.close();
+        sockets.tasks.wait().await;
+    }
+
+    #[test]
+    fn a_missing_certificate_is_named() {
+        let error = tls_config(Path::new("/nowhere/cert.pem"), Path::new("/nowhere/key.pem")).unwrap_err();
+        assert!(error.to_string().starts_with("cannot read a certificate chain from /nowhere/cert.pem: "), "{error}");
+    }
+}

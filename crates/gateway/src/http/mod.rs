@@ -1,0 +1,6 @@
+//! What all surfaces share: sockets, request bodies, and the two forms in which errors are written.
+
+pub(crate) mod body;
+pub(crate) mod listener;
+pub(crate) mod peer;
+pub(crate) mod problem;

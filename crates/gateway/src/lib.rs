@@ -1,0 +1,35 @@
+//! The server: everything of Tillgate that touches the world.
+//!
+//! In: the surfaces that Sale systems, terminals and fleet software call. Mid: exchanges, presence, the fleet, access; no
+//! HTTP there. Out: the store. [`start`] wires them.
+
+mod clock;
+mod ids;
+
+mod http;
+
+mod sale_api;
+mod terminal_link;
+mod management_api;
+
+mod access;
+mod exchange;
+mod fleet;
+mod presence;
+
+mod store;
+
+mod admin;
+mod config;
+mod serve;
+
+pub use access::{Role, RoleError};
+pub use admin::{
+    Admin, AdminError, ListedCredential, Location, NewKey, ShownCode, ShownCredential,
+};
+pub use config::{Config, ConfigError, Environment, Tls};
+pub use fleet::BoardingCode;
+pub use http::listener::TlsError;
+pub use http::peer::{Cidr, CidrError};
+pub use ids::{ApiKey, Password};
+pub use serve::{Running, StartError, start};

@@ -1,0 +1,349 @@
+//! Who is connected, and the one place where each terminal's open exchanges live.
+//!
+//! Every terminal that is connected, or that somebody asks for, has a [`Desk`] here, behind a mutex that is held for
+//! microseconds and never over an `.await`. This module only carries out what a desk decides: it hands ops to the store
+//! in the order given, wakes the desk when time has passed, and passes answers on. It has no rule of its own about money.
+//!
+//! What stays true: there is at most one desk per terminal, and whoever waits for something of a desk takes his name off
+//! when he goes, whatever the way.
+
+mod link_handle;
+mod timers;
+
+use std::collections::HashMap;
+use std::hash::{BuildHasher as _, RandomState};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+
+use nexo::PoiId;
+use relay::exchange::{Answer, Call, Desk, Effect, OpId, Report, Source, Standing};
+use relay::ledger::{LedgerError, LedgerFacts, Op, Reply};
+use relay::{CallId, ConnectionId, DeliveryId, ExchangeId, GRACE, Now};
+use tokio::sync::{Notify, oneshot};
+use tokio_util::task::TaskTracker;
+
+use crate::clock::Clock;
+use crate::ids::CallIds;
+use crate::store::Store;
+
+pub(crate) use link_handle::LinkHandle;
+use timers::Timers;
+
+/// Shards of the map of desks: enough that two cores seldom meet at one lock.
+const SHARDS: usize = 64;
+
+/// All desks of this node.
+#[derive(Debug)]
+pub(crate) struct Presence {
+    store: Arc<dyn Store>,
+    clock: Clock,
+    facts: LedgerFacts,
+    started: Duration,
+    calls: CallIds,
+    shards: Vec<Mutex<HashMap<PoiId, Arc<Counter>>>>,
+    hasher: RandomState,
+    timers: Timers,
+    tasks: TaskTracker,
+}
+
+/// A desk and those who wait at it.
+#[derive(Debug)]
+pub(crate) struct Counter {
+    inner: Mutex<Inner>,
+}
+
+#[derive(Debug)]
+struct Inner {
+    desk: Desk,
+    /// The desk has left the map: whoever still holds it must ask again.
+    retired: bool,
+    /// When the timers will look at this desk again.
+    armed: Option<Duration>,
+    links: Vec<(ConnectionId, Arc<Notify>)>,
+    calls: Vec<(CallId, oneshot::Sender<Told>)>,
+    checks: Vec<(CallId, oneshot::Sender<bool>)>,
+    hand_ins: Vec<(CallId, DeliveryId, oneshot::Sender<Option<String>>)>,
+}
+
+/// What a Sale system is to be told, and about which exchange.
+#[derive(Debug)]
+pub(crate) struct Told {
+    /// In which words.
+    pub(crate) answer: Answer,
+    /// For `told[]`; none when nothing was recorded.
+    pub(crate) exchange: Option<ExchangeId>,
+}
+
+impl Presence {
+    /// An empty node. `store` is where its desks keep their ledger.
+    pub(crate) fn new(store: Arc<dyn Store>, clock: Clock, facts: LedgerFacts, tasks: TaskTracker) -> Arc<Presence> {
+        let presence = Arc::new(Presence {
+            store,
+            clock,
+            facts,
+            started: clock.now().mono,
+            calls: CallIds::default(),
+            shards: (0..SHARDS).map(|_| Mutex::default()).collect(),
+            hasher: RandomState::new(),
+            timers: Timers::default(),
+            tasks,
+        });
+        timers::spawn(&presence);
+        presence
+    }
+
+    /// The clocks that its desks are driven by.
+    pub(crate) fn clock(&self) -> Clock {
+        self.clock
+    }
+
+    /// A number for a new call.
+    pub(crate) fn next_call(&self) -> CallId {
+        self.calls.next()
+    }
+
+    /// Whether a welcomed link of this terminal stands.
+    pub(crate) fn is_online(&self, poi: &PoiId) -> bool {
+        let counter = lock(self.shard(poi)).get(poi).cloned();
+        counter.is_some_and(|c| lock(&c.inner).desk.presence().lease().is_some())
+    }
+
+    /// Asks the terminal itself, by a ping that all who ask share: a fact, not a memory. Takes at most 5 s.
+    pub(crate) async fn check(self: &Arc<Self>, poi: &PoiId) -> bool {
+        let (sender, receiver) = oneshot::channel();
+        let call = self.next_call();
+        let counter = self.with_desk(poi, |inner, now| {
+            inner.checks.push((call, sender));
+            inner.desk.handle_check(now, call);
+        });
+        let _leave = Leave { presence: self, counter, call };
+        receiver.await.unwrap_or(false)
+    }
+
+    /// Hands a call to its terminal's desk and waits for the answer. The caller may go away at any time: the exchange
+    /// goes on without it (E12).
+    pub(crate) async fn call(self: &Arc<Self>, standing: Standing, call: Call) -> Told {
+        let (sender, receiver) = oneshot::channel();
+        let id = call.id;
+        let poi = call.request.header().poi_id.clone();
+        let start = |inner: &mut Inner, now| {
+            inner.calls.push((id, sender));
+            inner.desk.handle_call(now, call);
+        };
+        let counter = match standing {
+            Standing::Known => self.with_desk(&poi, start),
+            Standing::Unknown => {
+                let counter = self.counter(&poi, standing);
+                self.drive(&counter, start);
+                counter
+            }
+        };
+        let _leave = Leave { presence: self, counter, call: id };
+        receiver.await.unwrap_or(Told { answer: Answer::TryAgain, exchange: None })
+    }
+
+    /// Hands in a result outside of a link, and waits until it is on disk; the outer `None` when that takes too long.
+    pub(crate) async fn hand_in(
+        self: &Arc<Self>,
+        poi: &PoiId,
+        delivery: DeliveryId,
+        report: Report,
+        wait: Duration,
+    ) -> Option<Option<String>> {
+        let (sender, receiver) = oneshot::channel();
+        let call = self.next_call();
+        let counter = self.with_desk(poi, |inner, now| {
+            inner.hand_ins.push((call, delivery.clone(), sender));
+            inner.desk.handle_report(now, Source::Maintenance(call), delivery, report);
+        });
+        let _leave = Leave { presence: self, counter, call };
+        tokio::time::timeout(wait, receiver).await.ok()?.ok()
+    }
+
+    /// Writes down what a Sale system was told. Nobody waits for it.
+    pub(crate) fn note_told(&self, told: relay::ledger::Told) {
+        drop(self.store.submit(Op::NoteTold(told)));
+    }
+
+    fn shard(&self, poi: &PoiId) -> &Mutex<HashMap<PoiId, Arc<Counter>>> {
+        let hash = self.hasher.hash_one(poi);
+        &self.shards[usize::try_from(hash % SHARDS as u64).unwrap_or(0)]
+    }
+
+    fn counter(&self, poi: &PoiId, standing: Standing) -> Arc<Counter> {
+        let desk = Desk::new(poi.clone(), standing, self.facts, self.started);
+        Arc::new(Counter {
+            inner: Mutex::new(Inner {
+                desk,
+                retired: false,
+                armed: None,
+                links: Vec::new(),
+                calls: Vec::new(),
+                checks: Vec::new(),
+                hand_ins: Vec::new(),
+            }),
+        })
+    }
+
+    /// Runs `input` at the terminal's desk and carries out what follows from it.
+    fn with_desk(self: &Arc<Self>, poi: &PoiId, input: impl FnOnce(&mut Inner, Now)) -> Arc<Counter> {
+        loop {
+            let counter = {
+                let mut shard = lock(self.shard(poi));
+                let counter = shard.entry(poi.clone()).or_insert_with(|| self.counter(poi, Standing::Known));
+                counter.clone()
+            };
+            let inner = lock(&counter.inner);
+            if inner.retired {
+                drop(inner);
+                self.forget(poi); // It was given up between the two locks.
+                continue;
+            }
+            self.run(&counter, inner, input);
+            return counter;
+        }
+    }
+
+    /// The same for a desk that is already in hand.
+    fn drive(self: &Arc<Self>, counter: &Arc<Counter>, input: impl FnOnce(&mut Inner, Now)) {
+        self.run(counter, lock(&counter.inner), input);
+    }
+
+    fn run(
+        self: &Arc<Self>,
+        counter: &Arc<Counter>,
+        mut inner: MutexGuard<'_, Inner>,
+        input: impl FnOnce(&mut Inner, Now),
+    ) {
+        let now = self.clock.now();
+        input(&mut inner, now);
+        self.carry_out(counter, inner, now);
+    }
+
+    fn carry_out(self: &Arc<Self>, counter: &Arc<Counter>, mut inner: MutexGuard<'_, Inner>, now: Now) {
+        while let Some(effect) = inner.desk.poll_effect() {
+            match effect {
+                Effect::Store(id, op) => {
+                    // Queued here, under the desk's lock: ops of one desk reach the store in the order it decided them.
+                    let ticket = self.store.submit(op);
+                    let (presence, counter) = (self.clone(), counter.clone());
+                    self.tasks.spawn(async move {
+                        let reply = ticket.await;
+                        presence.ledger_replied(&counter, id, reply);
+                    });
+                }
+                Effect::Answer(call, answer, exchange) => {
+                    if let Some(index) = inner.calls.iter().position(|(c, _)| *c == call) {
+                        // A POS that has hung up meanwhile hears nothing; its exchange is as it is.
+                        let _ = inner.calls.swap_remove(index).1.send(Told { answer, exchange });
+                    }
+                }
+                Effect::Recorded(call, delivery, problem) => {
+                    let waits = |(c, d, _): &(CallId, DeliveryId, _)| *c == call && *d == delivery;
+                    if let Some(index) = inner.hand_ins.iter().position(waits) {
+                        let _ = inner.hand_ins.swap_remove(index).2.send(problem);
+                    }
+                }
+                Effect::Checked(call, alive) => {
+                    if let Some(index) = inner.checks.iter().position(|(c, _)| *c == call) {
+                        let _ = inner.checks.swap_remove(index).1.send(alive);
+                    }
+                }
+                Effect::Wake(connection) => {
+                    if let Some((_, wake)) = inner.links.iter().find(|(c, _)| *c == connection) {
+                        wake.notify_one();
+                    }
+                }
+                Effect::Alarm(delivery, what) => {
+                    tracing::error!(poi.id = %inner.desk.poi(), delivery.id = %delivery, "{what}; kept as evidence");
+                }
+            }
+        }
+        self.look_again(counter, &mut inner, now);
+        if inner.retired {
+            let poi = inner.desk.poi().clone();
+            drop(inner);
+            self.forget(&poi);
+        }
+    }
+
+    fn ledger_replied(self: &Arc<Self>, counter: &Arc<Counter>, op: OpId, reply: Result<Reply, LedgerError>) {
+        let now = self.clock.now();
+        let mut inner = lock(&counter.inner);
+        inner.desk.handle_ledger(now, op, reply);
+        self.carry_out(counter, inner, now);
+    }
+
+    /// Arms the timers for the desk's next deadline, or lets go of a desk that nobody needs.
+    fn look_again(self: &Arc<Self>, counter: &Arc<Counter>, inner: &mut Inner, now: Now) {
+        let due = match inner.desk.poll_timeout() {
+            Some(due) => Some(due),
+            None if inner.is_needed() => None,
+            None => match inner.desk.presence().forgotten_at() {
+                Some(at) if at > now.mono => Some(at.min(now.mono + GRACE)),
+                _ => {
+                    inner.retired = true;
+                    None
+                }
+            },
+        };
+        if let Some(due) = due
+            && inner.armed.is_none_or(|armed| armed > due)
+        {
+            inner.armed = Some(due);
+            self.timers.arm(due, counter);
+        }
+    }
+
+    /// A timer has come.
+    fn wake_up(self: &Arc<Self>, counter: &Arc<Counter>) {
+        let mut inner = lock(&counter.inner);
+        inner.armed = None;
+        if inner.retired {
+            return;
+        }
+        let now = self.clock.now();
+        inner.desk.handle_timeout(now);
+        self.carry_out(counter, inner, now);
+    }
+
+    /// Takes a retired desk out of the map.
+    fn forget(&self, poi: &PoiId) {
+        let mut shard = lock(self.shard(poi));
+        if shard.get(poi).is_some_and(|counter| lock(&counter.inner).retired) {
+            shard.remove(poi);
+        }
+    }
+}
+
+impl Inner {
+    fn is_needed(&self) -> bool {
+        !self.desk.is_idle()
+            || self.desk.presence().lease().is_some()
+            || !(self.links.is_empty() && self.calls.is_empty() && self.checks.is_empty() && self.hand_ins.is_empty())
+    }
+}
+
+/// Takes a waiting call off its desk when the one who waits goes away, or has its answer.
+struct Leave<'a> {
+    presence: &'a Arc<Presence>,
+    counter: Arc<Counter>,
+    call: CallId,
+}
+
+impl Drop for Leave<'_> {
+    fn drop(&mut self) {
+        let call = self.call;
+        self.presence.drive(&self.counter, |inner, _| {
+            inner.calls.retain(|(c, _)| *c != call);
+            inner.checks.retain(|(c, _)| *c != call);
+            inner.hand_ins.retain(|(c, ..)| *c != call);
+            inner.desk.handle_hang_up(call);
+        });
+    }
+}
+
+/// A panic elsewhere must not take every terminal's payments with it: a desk's own state is whole between inputs.
+fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}

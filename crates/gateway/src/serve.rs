@@ -1,0 +1,290 @@
+//! A gateway from its start to its end: the one place where everything is wired together.
+
+use std::io;
+use std::net::SocketAddr;
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::time::Duration;
+
+use axum::Router;
+use axum::extract::State;
+use axum::http::{StatusCode, header};
+use axum::response::{IntoResponse as _, Response};
+use axum::routing::get;
+use tokio::time::timeout;
+use tokio_util::sync::{CancellationToken, DropGuard};
+use tokio_util::task::TaskTracker;
+
+use crate::access::Access;
+use crate::admin::Admin;
+use crate::clock::Clock;
+use crate::config::{Config, ConfigError};
+use crate::exchange::Exchanges;
+use crate::fleet::{Boarding, Directory};
+use crate::http::listener::{Listener, Sockets, TlsError, tls_config};
+use crate::http::peer::Proxies;
+use crate::http::problem::Problem;
+use crate::ids;
+use crate::management_api::ManagementApi;
+use crate::presence::Presence;
+use crate::sale_api::SaleApi;
+use crate::store::{OpenError, SqliteStore, Store};
+use crate::terminal_link::TerminalLink;
+use crate::terminal_link::board::BoardApi;
+
+/// How long terminals have to hear that the gateway stops, and the database to write what is queued.
+const FAREWELL_MAX: Duration = Duration::from_secs(5);
+
+/// How long `/readyz` waits for the store.
+const READY_MAX: Duration = Duration::from_secs(2);
+
+/// A gateway that takes requests. Dropping it cuts everything off; [`Running::stop`] does not.
+#[derive(Debug)]
+pub struct Running {
+    http: SocketAddr,
+    tls: Option<SocketAddr>,
+    drain_max: Duration,
+    admin: Admin,
+    sockets: Sockets,
+    links: CancellationToken,
+    tasks: TaskTracker,
+    cut: [DropGuard; 3],
+}
+
+/// Why a gateway did not start. Each text says what to do.
+#[derive(Debug, thiserror::Error)]
+pub enum StartError {
+    /// The configuration.
+    #[error(transparent)]
+    Config(#[from] ConfigError),
+    /// The certificate or its key.
+    #[error("HTTPS: {0}. Correct [tls] and start again")]
+    Tls(#[from] TlsError),
+    /// The data directory can't be made.
+    #[error("cannot make the data directory {}: {source}. Name another with data_dir or --data-dir", path.display())]
+    DataDir {
+        /// Which one.
+        path: PathBuf,
+        /// Why.
+        source: io::Error,
+    },
+    /// The database can't be opened or read.
+    #[error("{0}")]
+    Database(String),
+    /// Another program listens there.
+    #[error("{0} is taken by another program")]
+    PortTaken(SocketAddr),
+    /// The address can't be listened at.
+    #[error("cannot listen at {address}: {source}")]
+    Listen {
+        /// Where.
+        address: SocketAddr,
+        /// Why.
+        source: io::Error,
+    },
+}
+
+impl From<OpenError> for StartError {
+    fn from(error: OpenError) -> StartError {
+        StartError::Database(error.to_string())
+    }
+}
+
+/// Starts a gateway: when this returns it takes requests.
+///
+/// # Errors
+/// [`StartError`]; then nothing is left running.
+pub async fn start(config: Config) -> Result<Running, StartError> {
+    config.check()?;
+    let tls = config.tls.as_ref().map(|tls| tls_config(&tls.cert, &tls.key).map(|made| (tls.listen, made))).transpose()?;
+    let plain = Listener::plain(config.listen).await.map_err(|error| cannot_listen(config.listen, error))?;
+    let tls = match tls {
+        Some((address, made)) => {
+            Some(Listener::tls(address, made).await.map_err(|error| cannot_listen(address, error))?)
+        }
+        None => None,
+    };
+    let address = |listener: &Listener| {
+        listener.address().map_err(|source| StartError::Listen { address: config.listen, source })
+    };
+    let (http_address, tls_address) = (address(&plain)?, tls.as_ref().map(address).transpose()?);
+
+    let clock = Clock::start();
+    let store = open_store(&config, clock).await?;
+    let facts = store.facts().await.map_err(|error| StartError::Database(error.to_string()))?;
+    let tasks = TaskTracker::new();
+    let links = CancellationToken::new();
+    let sockets = Sockets::new();
+    let presence = Presence::new(store.clone(), clock, facts, tasks.clone());
+    let app = build(&config, clock, &store, &presence, &sockets, &links, &tasks);
+    for listener in [Some(plain), tls].into_iter().flatten() {
+        sockets.tasks.spawn(listener.serve(app.clone(), sockets.clone()));
+    }
+    let node = config.node.unwrap_or_else(|| ids::node_id(clock.now().wall));
+    tracing::info!(
+        node.id = %node,
+        http = %http_address,
+        https = tls_address.map(tracing::field::display),
+        environment = ?config.environment,
+        "started"
+    );
+    let cut = [&sockets.stop, &sockets.cut, &links].map(|token| token.clone().drop_guard());
+    Ok(Running {
+        http: http_address,
+        tls: tls_address,
+        drain_max: config.drain_max,
+        admin: Admin::new(store, clock),
+        sockets,
+        links,
+        tasks,
+        cut,
+    })
+}
+
+/// All surfaces, each with what it uses.
+fn build(
+    config: &Config,
+    clock: Clock,
+    store: &Arc<dyn Store>,
+    presence: &Arc<Presence>,
+    sockets: &Sockets,
+    links: &CancellationToken,
+    tasks: &TaskTracker,
+) -> Router {
+    let access = Arc::new(Access::new(store.clone(), clock));
+    let directory = Arc::new(Directory::new(store.clone(), clock));
+    let boarding = Arc::new(Boarding::new(store.clone(), clock));
+    let sale_api = SaleApi {
+        access: access.clone(),
+        exchanges: Exchanges::new(presence.clone(), directory.clone()),
+        directory: directory.clone(),
+        presence: presence.clone(),
+        body_limit: config.body_limit,
+    };
+    let terminal_link = TerminalLink {
+        store: store.clone(),
+        directory: directory.clone(),
+        presence: presence.clone(),
+        stopping: links.clone(),
+        tasks: tasks.clone(),
+        body_limit: config.body_limit,
+    };
+    let board = BoardApi { boarding: boarding.clone(), proxies: Proxies(config.behind_proxy.clone()) };
+    let management = ManagementApi { access, boarding };
+    let health = Health { store: store.clone(), stopping: sockets.stop.clone() };
+    Router::new()
+        .merge(sale_api.router())
+        .merge(terminal_link.router())
+        .merge(board.router())
+        .merge(management.router())
+        .merge(health.router())
+        .fallback(nothing_here)
+        .method_not_allowed_fallback(other_method)
+}
+
+/// Opens the database in the data directory, which is made if it is not there, readable by its owner alone.
+pub(crate) async fn open_store(config: &Config, clock: Clock) -> Result<Arc<dyn Store>, StartError> {
+    let mut builder = std::fs::DirBuilder::new();
+    builder.recursive(true);
+    #[cfg(unix)]
+    std::os::unix::fs::DirBuilderExt::mode(&mut builder, 0o700);
+    builder
+        .create(&config.data_dir)
+        .map_err(|source| StartError::DataDir { path: config.data_dir.clone(), source })?;
+    let path = config.database();
+    let open = move || SqliteStore::open(&path, Arc::new(move || clock.now().wall));
+    match tokio::task::spawn_blocking(open).await {
+        Ok(store) => Ok(Arc::new(store?)),
+        Err(error) => Err(StartError::Database(format!("opening the database was cut short: {error}"))),
+    }
+}
+
+impl Running {
+    /// Where it listens for plain HTTP, with the port that it got.
+    pub fn http_address(&self) -> SocketAddr {
+        self.http
+    }
+
+    /// Where it listens for HTTPS.
+    pub fn tls_address(&self) -> Option<SocketAddr> {
+        self.tls
+    }
+
+    /// The operator's hand in it.
+    pub fn admin(&self) -> &Admin {
+        &self.admin
+    }
+
+    /// Stops: takes no more requests, lets those under way finish for as long as the configuration allows, then tells
+    /// the terminals (close code 1001), and returns when the database has written everything.
+    pub async fn stop(self) {
+        let Running { drain_max, sockets, links, tasks, admin, cut: _cut, .. } = self;
+        sockets.stop.cancel();
+        sockets.tasks.close();
+        if timeout(drain_max, sockets.tasks.wait()).await.is_err() {
+            tracing::warn!(
+                drain_max_s = drain_max.as_secs(),
+                connections = sockets.tasks.len(),
+                "requests were cut off; their outcomes can be asked for with TransactionStatus"
+            );
+            sockets.cut.cancel();
+        }
+        links.cancel();
+        tasks.close();
+        let ended = async {
+            sockets.tasks.wait().await;
+            tasks.wait().await;
+            // The last owner of the store writes what is queued and closes the file, and waits for that.
+            let _ = tokio::task::spawn_blocking(move || drop(admin)).await;
+        };
+        if timeout(FAREWELL_MAX, ended).await.is_err() {
+            tracing::warn!(tasks = tasks.len(), "some links or writes did not end in time");
+        }
+    }
+}
+
+fn cannot_listen(address: SocketAddr, source: io::Error) -> StartError {
+    match source.kind() {
+        io::ErrorKind::AddrInUse => StartError::PortTaken(address),
+        _ => StartError::Listen { address, source },
+    }
+}
+
+/// What operations ask.
+struct Health {
+    store: Arc<dyn Store>,
+    stopping: CancellationToken,
+}
+
+impl Health {
+    fn router(self) -> Router {
+        Router::new().route("/healthz", get(alive)).route("/readyz", get(ready)).with_state(Arc::new(self))
+    }
+}
+
+/// The process runs: restart it if this fails.
+async fn alive() -> Response {
+    ([(header::CACHE_CONTROL, "no-store")], "ok").into_response()
+}
+
+/// It takes requests: send it none if this fails.
+async fn ready(State(health): State<Arc<Health>>) -> Response {
+    if health.stopping.is_cancelled() {
+        return Problem::try_again(StatusCode::SERVICE_UNAVAILABLE, "The gateway is stopping.").into_response();
+    }
+    match timeout(READY_MAX, health.store.facts()).await {
+        Ok(Ok(_)) => ([(header::CACHE_CONTROL, "no-store")], "ready").into_response(),
+        Ok(Err(_)) | Err(_) => {
+            Problem::try_again(StatusCode::SERVICE_UNAVAILABLE, "The database does not answer.").into_response()
+        }
+    }
+}
+
+async fn nothing_here() -> Problem {
+    Problem::not_found("There is nothing at this path.")
+}
+
+/// `Allow` is added by the router.
+async fn other_method() -> Problem {
+    Problem::new(StatusCode::METHOD_NOT_ALLOWED, "This path takes other methods; the header Allow lists them.")
+}

@@ -1,0 +1,85 @@
+//! API credentials: who may call which surface, for which accounts.
+
+use relay::WallMs;
+
+use super::fleet::{code, hash};
+use super::{CompanyCode, MerchantCode};
+
+code!(
+    /// An API credential, such as the `ws_…` of its user name. No secret.
+    CredentialId,
+    "a credential ID"
+);
+hash!(
+    /// SHA-256 of an API key.
+    KeyHash
+);
+hash!(
+    /// SHA-256 of a credential's password, which has 256 random bits: there is nothing to guess, so it needs no slow hash.
+    PasswordHash
+);
+
+/// Which accounts a credential reaches.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) enum Scope {
+    /// All of its company.
+    Company,
+    /// These merchant accounts of its company; one at least, each once.
+    Merchants(Vec<MerchantCode>),
+}
+
+impl Scope {
+    /// Whether this merchant account of the credential's own company is within it.
+    pub(crate) fn holds(&self, merchant: &MerchantCode) -> bool {
+        match self {
+            Scope::Company => true,
+            Scope::Merchants(merchants) => merchants.contains(merchant),
+        }
+    }
+}
+
+/// A credential on its way into the store.
+#[derive(Clone, Debug)]
+pub(crate) struct NewCredential {
+    /// Its ID.
+    pub(crate) id: CredentialId,
+    /// Whose it is.
+    pub(crate) company: CompanyCode,
+    /// What it reaches.
+    pub(crate) scope: Scope,
+    /// What it may do: names of roles.
+    pub(crate) roles: Vec<String>,
+    /// Its key, unique.
+    pub(crate) key: KeyHash,
+    /// For HTTP Basic, unique.
+    pub(crate) username: String,
+    /// For HTTP Basic.
+    pub(crate) password: PasswordHash,
+    /// For people.
+    pub(crate) description: Option<String>,
+    /// When it was made.
+    pub(crate) created: WallMs,
+}
+
+/// An API credential.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Credential {
+    /// Its ID.
+    pub(crate) id: CredentialId,
+    /// Whose it is.
+    pub(crate) company: CompanyCode,
+    /// What it reaches.
+    pub(crate) scope: Scope,
+    /// What it may do: names of roles, as they were given.
+    pub(crate) roles: Vec<String>,
+    /// For HTTP Basic.
+    pub(crate) username: String,
+    /// To compare with what HTTP Basic brings.
+    pub(crate) password: PasswordHash,
+    /// For people.
+    pub(crate) description: Option<String>,
+    /// When it was made.
+    pub(crate) created: WallMs,
+    /// When it was ended; none while it is good.
+    pub(crate) revoked: Option<WallMs>,
+}

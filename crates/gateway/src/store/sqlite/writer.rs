@@ -1,0 +1,520 @@
+//! The one writer: it owns the connection that writes, and commits in groups.
+//!
+//! What stays true: jobs of one lane run in the order in which they were queued; an answer is given only after the
+//! COMMIT of its transaction; a job that fails is rolled back alone, and a COMMIT that fails answers no job of its batch
+//! with success; and both queues are bounded.
+//!
+//! A batch is whatever has gathered while the one before was being committed. So a lone op waits for nothing, and under
+//! load many share the one fsync.
+
+use std::collections::VecDeque;
+use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
+use std::thread::JoinHandle;
+use std::time::Duration;
+
+use relay::ledger::{Lane, LedgerError, Op, Outcome, Reply};
+use rusqlite::Connection;
+use tokio::sync::oneshot;
+
+use super::ledger;
+use crate::store::{LedgerTicket, Pending, StoreError, TicketSender, WallClock};
+
+/// Jobs in one transaction. Beyond some hundred the fsync's share of each is small already, and a longer transaction
+/// only makes its first job wait.
+const BATCH_JOBS_MAX: usize = 512;
+
+/// Bytes in one transaction: what a slow disk (40 MB/s) writes in 50 ms. A batch ends with the job that reaches it.
+const BATCH_BYTES_MAX: usize = 2 * 1024 * 1024;
+
+/// Jobs that wait in the money lane: what 10,000/s bring in 1.6 s. Whoever comes later would be withdrawn before its
+/// turn, since an admission waits 2 s at most.
+const MONEY_JOBS_MAX: usize = 16 * 1024;
+
+/// Jobs of the money lane that only other ops than admissions may take: an overload turns new requests away before it
+/// holds up results, withdrawals and hellos.
+const MONEY_RESERVED: usize = 4 * 1024;
+
+/// Ops that wait in the rest lane: the notes that those of the money lane leave behind them.
+const REST_JOBS_MAX: usize = 16 * 1024;
+
+/// Bytes that wait in one lane: half of what both lanes may take of the memory of a small machine.
+const LANE_BYTES_MAX: usize = 64 * 1024 * 1024;
+
+/// Batches of money after which the rest has its turn, if money never pauses: the rest gets a fifth of the commits.
+const MONEY_BATCHES_IN_A_ROW: u32 = 4;
+
+/// How long notes gather before they are committed without money having come between: nobody waits for them, and a
+/// payment that comes meanwhile does not have to wait for their fsync.
+const REST_LINGER: Duration = Duration::from_millis(2);
+
+/// What a job adds to the bytes of its lane beside its message.
+const JOB_BYTES: usize = 512;
+
+/// The queues and the thread behind them. Dropping it runs what is queued and then ends the thread.
+#[derive(Debug)]
+pub(super) struct Writer {
+    shared: Arc<Shared>,
+    thread: Option<JoinHandle<()>>,
+}
+
+#[derive(Debug, Default)]
+struct Shared {
+    queues: Mutex<Queues>,
+    wake: Condvar,
+}
+
+#[derive(Debug, Default)]
+struct Queues {
+    money: Queue,
+    rest: Queue,
+    /// Nothing is taken any more; what is queued still runs.
+    stopping: bool,
+    /// The thread has ended: nothing runs any more.
+    ended: bool,
+}
+
+#[derive(Debug, Default)]
+struct Queue {
+    jobs: VecDeque<Job>,
+    bytes: usize,
+}
+
+#[derive(Debug)]
+struct Job {
+    bytes: usize,
+    work: Work,
+}
+
+enum Work {
+    Op(Op, TicketSender),
+    Command(Box<dyn Command>),
+}
+
+impl std::fmt::Debug for Work {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str(self.name())
+    }
+}
+
+/// A write that is no ledger op.
+trait Command: Send {
+    /// Runs inside the transaction and keeps its answer. False when it is to be rolled back.
+    fn run(&mut self, connection: &Connection) -> bool;
+
+    /// Gives the answer that was kept, or the failure of the transaction.
+    fn answer(self: Box<Self>, failed: Option<StoreError>);
+}
+
+impl Writer {
+    /// Starts the thread. `clock` gives the time of those ops that bring none.
+    pub(super) fn start(connection: Connection, clock: WallClock) -> std::io::Result<Writer> {
+        let shared = Arc::new(Shared::default());
+        let worker = Worker { shared: Arc::clone(&shared), connection, clock, failing: false };
+        let thread = std::thread::Builder::new().name("store-writer".into()).spawn(move || worker.run())?;
+        Ok(Writer { shared, thread: Some(thread) })
+    }
+
+    /// Queues a ledger op in its lane.
+    pub(super) fn submit(&self, op: Op) -> LedgerTicket {
+        let lane = op.lane();
+        let jobs_max = match (&op, lane) {
+            (Op::Admit(_), _) => MONEY_JOBS_MAX - MONEY_RESERVED,
+            (_, Lane::Money) => MONEY_JOBS_MAX,
+            (_, Lane::Rest) => REST_JOBS_MAX,
+        };
+        let bytes = JOB_BYTES + message_bytes(&op);
+        let (sender, ticket) = LedgerTicket::pair();
+        match self.shared.queue(lane, jobs_max, Job { bytes, work: Work::Op(op, sender) }) {
+            Ok(()) => ticket,
+            Err(StoreError::Full) => LedgerTicket::refused(LedgerError::Full),
+            Err(_) => LedgerTicket::refused(LedgerError::Failed),
+        }
+    }
+
+    /// Queues any other write, in the money lane. Whatever it wrote is undone when it returns an error.
+    pub(super) fn write<T, E, F>(&self, work: F) -> Pending<T, E>
+    where
+        T: Send + 'static,
+        E: From<StoreError> + Send + 'static,
+        F: FnOnce(&Connection) -> Result<T, E> + Send + 'static,
+    {
+        let (sender, receiver) = oneshot::channel();
+        let command = Write { work: Some(work), result: None, sender };
+        let job = Job { bytes: JOB_BYTES, work: Work::Command(Box::new(command)) };
+        match self.shared.queue(Lane::Money, MONEY_JOBS_MAX, job) {
+            Ok(()) => Box::pin(async { receiver.await.unwrap_or_else(|_| Err(StoreError::Closed.into())) }),
+            Err(error) => Box::pin(std::future::ready(Err(error.into()))),
+        }
+    }
+}
+
+impl Drop for Writer {
+    fn drop(&mut self) {
+        self.shared.lock().stopping = true;
+        self.shared.wake.notify_one();
+        if let Some(thread) = self.thread.take() {
+            // It has said why, if it panicked, and everybody who waited for it has been told.
+            let _ = thread.join();
+        }
+    }
+}
+
+impl Shared {
+    fn lock(&self) -> MutexGuard<'_, Queues> {
+        self.queues.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn queue(&self, lane: Lane, jobs_max: usize, job: Job) -> Result<(), StoreError> {
+        let mut queues = self.lock();
+        if queues.stopping || queues.ended {
+            return Err(StoreError::Closed);
+        }
+        let queue = match lane {
+            Lane::Money => &mut queues.money,
+            Lane::Rest => &mut queues.rest,
+        };
+        if queue.jobs.len() >= jobs_max || queue.bytes + job.bytes > LANE_BYTES_MAX {
+            return Err(StoreError::Full);
+        }
+        queue.bytes += job.bytes;
+        queue.jobs.push_back(job);
+        // The thread sleeps only while both are empty, or while notes gather that are fewer than a batch.
+        let wakes = queue.jobs.len() == 1 || (lane == Lane::Rest && queue.jobs.len() == BATCH_JOBS_MAX);
+        drop(queues);
+        if wakes {
+            self.wake.notify_one();
+        }
+        Ok(())
+    }
+}
+
+impl Queue {
+    fn take_batch(&mut self) -> Vec<Job> {
+        let mut bytes = 0;
+        let fits = |job: &Job| {
+            let fits = bytes < BATCH_BYTES_MAX;
+            bytes += job.bytes;
+            fits
+        };
+        let jobs = self.jobs.iter().take(BATCH_JOBS_MAX).map(fits).take_while(|fits| *fits).count();
+        let batch: Vec<Job> = self.jobs.drain(..jobs).collect();
+        self.bytes -= batch.iter().map(|job| job.bytes).sum::<usize>();
+        batch
+    }
+}
+
+/// What the thread owns.
+struct Worker {
+    shared: Arc<Shared>,
+    connection: Connection,
+    clock: WallClock,
+    /// The last transaction failed: said once, and once more when it is over.
+    failing: bool,
+}
+
+/// A job that has run in a transaction which is not committed yet.
+enum Ran {
+    Op(TicketSender, Result<Reply, LedgerError>),
+    Command(Box<dyn Command>),
+}
+
+impl Worker {
+    fn run(mut self) {
+        let _ended = Ended(Arc::clone(&self.shared));
+        let mut money_in_a_row = 0;
+        while let Some(batch) = self.shared.next_batch(&mut money_in_a_row) {
+            self.commit(batch);
+        }
+    }
+
+    /// One transaction: all its jobs, then the COMMIT, then all answers.
+    fn commit(&mut self, batch: Vec<Job>) {
+        let mut ran = Vec::with_capacity(batch.len());
+        match self.transaction(batch, &mut ran) {
+            Ok(()) => {
+                if std::mem::take(&mut self.failing) {
+                    tracing::info!("the database can be written again");
+                }
+                for job in ran {
+                    match job {
+                        Ran::Op(ticket, reply) => ticket.answer(reply),
+                        Ran::Command(command) => command.answer(None),
+                    }
+                }
+            }
+            Err((error, rest)) => {
+                if !self.connection.is_autocommit()
+                    && let Err(error) = self.connection.execute_batch("ROLLBACK")
+                {
+                    tracing::error!(%error, "a transaction can't be rolled back");
+                }
+                self.note_failure(&error);
+                for job in ran {
+                    match job {
+                        Ran::Op(ticket, _) => ticket.answer(Err(LedgerError::Failed)),
+                        Ran::Command(command) => command.answer(Some(StoreError::from(&error))),
+                    }
+                }
+                for job in rest {
+                    match job.work {
+                        Work::Op(_, ticket) => ticket.answer(Err(LedgerError::Failed)),
+                        Work::Command(command) => command.answer(Some(StoreError::from(&error))),
+                    }
+                }
+            }
+        }
+    }
+
+    /// Runs the jobs and commits. On failure nothing of it counts, and the jobs that have not run come back.
+    fn transaction(
+        &mut self,
+        batch: Vec<Job>,
+        ran: &mut Vec<Ran>,
+    ) -> Result<(), (rusqlite::Error, std::vec::IntoIter<Job>)> {
+        let mut batch = batch.into_iter();
+        if let Err(error) = self.execute("BEGIN IMMEDIATE") {
+            return Err((error, batch));
+        }
+        while let Some(job) = batch.next() {
+            if let Err(error) = self.run_job(job, ran) {
+                return Err((error, batch));
+            }
+        }
+        self.execute("COMMIT").map_err(|error| (error, batch))
+    }
+
+    /// Runs one job in a savepoint. An error is one of the transaction: it is lost as a whole.
+    fn run_job(&mut self, job: Job, ran: &mut Vec<Ran>) -> Result<(), rusqlite::Error> {
+        let begun = self.execute("SAVEPOINT job");
+        let keep = match job.work {
+            Work::Op(op, ticket) => {
+                let name = op_name(&op);
+                let reply = match &begun {
+                    Ok(()) => ledger::apply(&self.connection, op, &*self.clock).map_err(|error| {
+                        self.note_op_failure(name, &error);
+                        LedgerError::Failed
+                    }),
+                    Err(_) => Err(LedgerError::Failed),
+                };
+                let keep = reply.is_ok();
+                ran.push(Ran::Op(ticket, reply));
+                keep
+            }
+            Work::Command(mut command) => {
+                let keep = begun.is_ok() && command.run(&self.connection);
+                ran.push(Ran::Command(command));
+                keep
+            }
+        };
+        begun?;
+        if self.connection.is_autocommit() {
+            // SQLite itself has rolled everything back, as it may when the disk fails.
+            return Err(rusqlite::Error::SqliteFailure(
+                rusqlite::ffi::Error::new(rusqlite::ffi::SQLITE_ABORT_ROLLBACK),
+                None,
+            ));
+        }
+        if !keep {
+            self.execute("ROLLBACK TO job")?;
+        }
+        self.execute("RELEASE job")
+    }
+
+    fn execute(&self, sql: &str) -> Result<(), rusqlite::Error> {
+        self.connection.prepare_cached(sql)?.execute([]).map(drop)
+    }
+
+    fn note_failure(&mut self, error: &rusqlite::Error) {
+        if !std::mem::replace(&mut self.failing, true) {
+            tracing::error!(%error, "the database can't be written; every write fails until it can");
+        }
+    }
+
+    fn note_op_failure(&mut self, op: &'static str, error: &StoreError) {
+        match error {
+            StoreError::NoRoom(_) | StoreError::Busy => {
+                if !std::mem::replace(&mut self.failing, true) {
+                    tracing::error!(op, %error, "the database can't be written; writes fail until it can");
+                }
+            }
+            _ => tracing::error!(op, %error, "a ledger op failed"),
+        }
+    }
+}
+
+impl Shared {
+    /// Waits for jobs and takes a batch; none when all is done and the writer is to stop.
+    fn next_batch(&self, money_in_a_row: &mut u32) -> Option<Vec<Job>> {
+        let is_idle = |q: &mut Queues| q.money.jobs.is_empty() && q.rest.jobs.is_empty() && !q.stopping;
+        let mut queues = self.wake.wait_while(self.lock(), is_idle).unwrap_or_else(PoisonError::into_inner);
+        let gathers =
+            |q: &mut Queues| q.money.jobs.is_empty() && q.rest.jobs.len() < BATCH_JOBS_MAX && !q.stopping;
+        queues = self
+            .wake
+            .wait_timeout_while(queues, REST_LINGER, gathers)
+            .unwrap_or_else(PoisonError::into_inner)
+            .0;
+        let rest_is_due = queues.money.jobs.is_empty()
+            || (!queues.rest.jobs.is_empty() && *money_in_a_row >= MONEY_BATCHES_IN_A_ROW);
+        let batch = if rest_is_due {
+            *money_in_a_row = 0;
+            queues.rest.take_batch()
+        } else {
+            *money_in_a_row += 1;
+            queues.money.take_batch()
+        };
+        (!batch.is_empty()).then_some(batch)
+    }
+}
+
+/// Marks the thread as ended, whatever ended it, so that nobody waits for it.
+struct Ended(Arc<Shared>);
+
+impl Drop for Ended {
+    fn drop(&mut self) {
+        let mut queues = self.0.lock();
+        queues.ended = true;
+        let (money, rest) = (std::mem::take(&mut queues.money), std::mem::take(&mut queues.rest));
+        drop(queues);
+        drop((money, rest)); // Each ticket that goes answers `Failed`.
+    }
+}
+
+struct Write<T, E, F> {
+    work: Option<F>,
+    result: Option<Result<T, E>>,
+    sender: oneshot::Sender<Result<T, E>>,
+}
+
+impl<T, E, F> Command for Write<T, E, F>
+where
+    T: Send,
+    E: From<StoreError> + Send,
+    F: FnOnce(&Connection) -> Result<T, E> + Send,
+{
+    fn run(&mut self, connection: &Connection) -> bool {
+        self.result = self.work.take().map(|work| work(connection));
+        matches!(self.result, Some(Ok(_)))
+    }
+
+    fn answer(self: Box<Self>, failed: Option<StoreError>) {
+        let result = match (failed, self.result) {
+            // What it found out by itself says more than that its transaction went down.
+            (Some(_), Some(Err(error))) | (None, Some(Err(error))) => Err(error),
+            (Some(error), _) => Err(error.into()),
+            (None, Some(Ok(value))) => Ok(value),
+            (None, None) => Err(StoreError::Closed.into()),
+        };
+        let _ = self.sender.send(result);
+    }
+}
+
+impl Work {
+    fn name(&self) -> &'static str {
+        match self {
+            Work::Op(op, _) => op_name(op),
+            Work::Command(_) => "Write",
+        }
+    }
+}
+
+fn op_name(op: &Op) -> &'static str {
+    match op {
+        Op::Admit(_) => "Admit",
+        Op::Withdraw(_) => "Withdraw",
+        Op::Settle { .. } => "Settle",
+        Op::NoteReceived(_) => "NoteReceived",
+        Op::TakeHello(_) => "TakeHello",
+        Op::OpenDeliveries(_) => "OpenDeliveries",
+        Op::SettleHello { .. } => "SettleHello",
+        Op::Look { .. } => "Look",
+        Op::FindDelivery(_) => "FindDelivery",
+        Op::Fence { .. } => "Fence",
+        Op::Keep { .. } => "Keep",
+        Op::NoteTold(_) => "NoteTold",
+        Op::Notification { .. } => "Notification",
+    }
+}
+
+fn message_bytes(op: &Op) -> usize {
+    let answer = |outcome: &Outcome| match outcome {
+        Outcome::Answered(relay::ledger::Answered::Message(message)) => message.len(),
+        _ => 0,
+    };
+    match op {
+        Op::Admit(admission) => admission.message.len(),
+        Op::Settle { outcome, evidence, .. } => {
+            answer(outcome) + evidence.as_ref().map_or(0, |evidence| evidence.message.len())
+        }
+        Op::SettleHello { settled, .. } => {
+            settled.iter().map(|(_, outcome)| JOB_BYTES + answer(outcome)).sum()
+        }
+        Op::TakeHello(claim) => claim.device.as_ref().map_or(0, String::len),
+        Op::Look { keys, .. } => keys.len() * JOB_BYTES,
+        Op::Keep { evidence, .. } => evidence.message.len(),
+        Op::Notification { message, .. } => message.len(),
+        _ => 0,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use relay::DeliveryId;
+
+    use super::*;
+
+    impl Shared {
+        fn put(&self, lane: Lane, jobs: usize, bytes: usize) {
+            for _ in 0..jobs {
+                let delivery = DeliveryId::parse("d_1").unwrap();
+                let work = Work::Op(Op::Withdraw(delivery), LedgerTicket::pair().0);
+                self.queue(lane, usize::MAX, Job { bytes, work }).unwrap();
+            }
+        }
+
+        fn left(&self) -> (usize, usize) {
+            let queues = self.lock();
+            (queues.money.jobs.len(), queues.rest.jobs.len())
+        }
+    }
+
+    #[test]
+    fn money_goes_first_and_the_rest_has_its_turn() {
+        let shared = Shared::default();
+        shared.put(Lane::Rest, 600, 1);
+        shared.put(Lane::Money, 512 * 9 + 1, 1);
+        let mut money_in_a_row = 0;
+        let mut turns = String::new();
+        let mut before = shared.left();
+        while shared.left() != (0, 0) {
+            let batch = shared.next_batch(&mut money_in_a_row).unwrap();
+            let after = shared.left();
+            assert!(batch.len() <= BATCH_JOBS_MAX);
+            turns.push(if after.0 < before.0 { 'm' } else { 'r' });
+            before = after;
+        }
+        assert_eq!(turns, "mmmmrmmmmrmm");
+    }
+
+    #[test]
+    fn a_batch_ends_with_the_job_that_fills_it() {
+        let shared = Shared::default();
+        shared.put(Lane::Money, 3, BATCH_BYTES_MAX / 2 + 1);
+        let mut money_in_a_row = 0;
+        let sizes = [(); 2].map(|()| shared.next_batch(&mut money_in_a_row).unwrap().len());
+        assert_eq!(sizes, [2, 1]);
+        assert_eq!(shared.lock().money.bytes, 0);
+        // One that is larger than a batch goes alone.
+        shared.put(Lane::Money, 2, 3 * BATCH_BYTES_MAX);
+        assert_eq!(shared.next_batch(&mut money_in_a_row).unwrap().len(), 1);
+    }
+
+    #[test]
+    fn a_writer_that_stops_finishes_first() {
+        let shared = Shared::default();
+        shared.put(Lane::Rest, 1, 1);
+        shared.lock().stopping = true;
+        assert_eq!(shared.next_batch(&mut 0).map(|batch| batch.len()), Some(1));
+        assert!(shared.next_batch(&mut 0).is_none());
+    }
+}

@@ -1,0 +1,230 @@
+//! A terminal connects, is registered, is present: `GET /terminal/v1/link`.
+//!
+//! Source: our own protocol, `docs/terminal-link.md`.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use axum::extract::ws::{CloseFrame, Message, Utf8Bytes, WebSocket, WebSocketUpgrade};
+use axum::extract::{Extension, State};
+use axum::http::HeaderMap;
+use axum::response::{IntoResponse as _, Response};
+use bytes::Bytes;
+use relay::exchange::{Arrival, LinkOrder};
+use relay::{
+    CloseReason, FRAME_OVERHEAD, GatewayLink, Heartbeat, LinkAction, Now, Placement, SUBPROTOCOL, ToGateway, Welcome,
+};
+
+use super::{Refusal, TerminalLink, Visitor};
+use crate::clock::rfc3339;
+use crate::http::listener::Peer;
+use crate::ids;
+use crate::presence::LinkHandle;
+
+/// Read buffer of an idle link in bytes. The WebSocket library allocates it at once, and most links are idle: see the
+/// figures in `docs/decisions.md`.
+const READ_BUFFER: usize = 512;
+
+/// How long a terminal may take to read one frame before it counts as too slow a reader (4429).
+const WRITE_MAX: Duration = Duration::from_secs(10);
+
+/// How long a closed link waits for the terminal's own close.
+const CLOSE_MAX: Duration = Duration::from_secs(1);
+
+/// `GET /terminal/v1/link`: everything that can be refused is refused before the upgrade is answered.
+pub(super) async fn open(
+    State(api): State<Arc<TerminalLink>>,
+    Extension(peer): Extension<Peer>,
+    headers: HeaderMap,
+    upgrade: Result<WebSocketUpgrade, axum::extract::ws::rejection::WebSocketUpgradeRejection>,
+) -> Response {
+    let (visitor, placement) = match api.authenticate(&headers).await {
+        Ok(known) => known,
+        Err(refusal) => return refusal.into_response(),
+    };
+    let upgrade = match upgrade {
+        Ok(upgrade) if names_subprotocol(&headers) => upgrade,
+        _ => return Refusal::NotALink.into_response(),
+    };
+    let limit = api.body_limit + FRAME_OVERHEAD;
+    upgrade
+        .read_buffer_size(READ_BUFFER)
+        .write_buffer_size(0)
+        .max_write_buffer_size(2 * limit)
+        .max_message_size(limit)
+        .max_frame_size(limit)
+        .protocols([SUBPROTOCOL])
+        .on_upgrade(move |socket| async move {
+            // Boxed, so that the task of an idle link is no larger than it must be.
+            let tasks = api.tasks.clone();
+            Box::pin(tasks.track_future(serve(api, visitor, placement, peer, socket))).await;
+        })
+}
+
+fn names_subprotocol(headers: &HeaderMap) -> bool {
+    let named = headers.get_all("sec-websocket-protocol").iter().filter_map(|v| v.to_str().ok());
+    named.flat_map(|v| v.split(',')).any(|name| name.trim() == SUBPROTOCOL)
+}
+
+/// One socket from its upgrade to its end. What it does is decided by [`GatewayLink`] and by the terminal's desk.
+async fn serve(api: Arc<TerminalLink>, visitor: Visitor, placement: Placement, peer: Peer, socket: WebSocket) {
+    let clock = api.presence.clock();
+    let connection = ids::connection_id(clock.now().wall);
+    let Some(handle) = api.presence.attach(&visitor.poi, connection.clone()) else {
+        tracing::warn!(poi.id = %visitor.poi, peer = %peer.0, "a terminal has too many sockets open at once");
+        return close(socket, CloseReason::TooSlow).await;
+    };
+    let link = GatewayLink::new(clock.now(), Heartbeat::DEFAULT, api.body_limit());
+    tracing::debug!(poi.id = %visitor.poi, connection.id = %connection, peer = %peer.0, "link opened");
+    let mut session = Session { api, visitor, placement, handle, link, socket };
+    let reason = session.run().await;
+    tracing::debug!(poi.id = %session.visitor.poi, connection.id = %connection, code = reason.code(), "link closed");
+    session.close(reason).await;
+}
+
+struct Session {
+    api: Arc<TerminalLink>,
+    visitor: Visitor,
+    placement: Placement,
+    handle: LinkHandle,
+    link: GatewayLink,
+    socket: WebSocket,
+}
+
+impl Session {
+    /// Until the link ends; says why.
+    async fn run(&mut self) -> CloseReason {
+        loop {
+            if let Err(reason) = self.write_what_is_due().await {
+                return reason;
+            }
+            let clock = self.api.presence.clock();
+            let timeout = self.link.poll_timeout().map(|at| clock.instant(at));
+            let input = tokio::select! {
+                message = self.socket.recv() => Input::Message(message),
+                () = self.handle.ready() => Input::Ready,
+                () = sleep_until(timeout) => Input::Timeout,
+                () = self.api.stopping.cancelled() => Input::Stopping,
+            };
+            let now = clock.now();
+            let read = match input {
+                Input::Message(message) => self.read(now, message),
+                Input::Ready => Ok(()),
+                Input::Timeout => {
+                    self.link.handle_timeout(now);
+                    Ok(())
+                }
+                Input::Stopping => Err(CloseReason::Stopping),
+            };
+            if let Err(reason) = read {
+                return reason;
+            }
+        }
+    }
+
+    fn read(&mut self, now: Now, message: Option<Result<Message, axum::Error>>) -> Result<(), CloseReason> {
+        match message {
+            Some(Ok(Message::Text(text))) => {
+                let frame = self.link.handle_text(now, &Bytes::from(text))?;
+                self.take(now, frame);
+                Ok(())
+            }
+            Some(Ok(Message::Binary(_))) => Err(self.link.handle_binary(now)),
+            Some(Ok(Message::Ping(_) | Message::Pong(_))) => {
+                self.link.handle_alive(now);
+                Ok(())
+            }
+            Some(Err(error)) if is_too_large(&error) => Err(CloseReason::TooLarge),
+            Some(Ok(Message::Close(_)) | Err(_)) | None => Err(CloseReason::Normal),
+        }
+    }
+
+    fn take(&mut self, now: Now, frame: ToGateway) {
+        match frame {
+            ToGateway::Hello(hello) => {
+                let welcome = Welcome {
+                    connection_id: self.handle.connection().clone(),
+                    server_time: rfc3339(now.wall),
+                    heartbeat: Heartbeat::DEFAULT,
+                    terminal: self.placement.clone(),
+                    settings: self.visitor.settings.clone(),
+                    body_limit: self.api.body_limit(),
+                };
+                self.handle.hello(Arrival { hello: *hello, welcome });
+            }
+            ToGateway::Device(device) => self.api.note_device(&self.visitor.poi, &device),
+            frame => self.handle.frame(frame),
+        }
+    }
+
+    /// Writes whatever the link and the desk have for this socket.
+    async fn write_what_is_due(&mut self) -> Result<(), CloseReason> {
+        loop {
+            while let Some(action) = self.link.poll_action() {
+                match action {
+                    LinkAction::Ping => self.write(Message::Ping(Bytes::new())).await?,
+                    LinkAction::Close(reason) => return Err(reason),
+                    LinkAction::Probe { alive } => self.handle.probed(alive),
+                }
+            }
+            match self.handle.next_order() {
+                None => return Ok(()),
+                Some(LinkOrder::Frame(frame)) => {
+                    // A frame is made from text and from messages that were checked to be UTF-8.
+                    if let Ok(text) = Utf8Bytes::try_from(frame.encode()) {
+                        self.write(Message::Text(text)).await?;
+                    }
+                }
+                Some(LinkOrder::Probe) => self.link.probe(self.api.presence.clock().now()),
+                Some(LinkOrder::Close(reason)) => return Err(reason),
+            }
+        }
+    }
+
+    async fn write(&mut self, message: Message) -> Result<(), CloseReason> {
+        match tokio::time::timeout(WRITE_MAX, self.socket.send(message)).await {
+            Ok(Ok(())) => Ok(()),
+            Ok(Err(_)) => Err(CloseReason::Normal),
+            Err(_) => Err(CloseReason::TooSlow),
+        }
+    }
+
+    /// Departs first, so that nobody waits for a polite farewell to know that the terminal is gone.
+    async fn close(self, reason: CloseReason) {
+        let Session { handle, socket, .. } = self;
+        drop(handle);
+        close(socket, reason).await;
+    }
+}
+
+async fn close(mut socket: WebSocket, reason: CloseReason) {
+    let frame = CloseFrame { code: reason.code(), reason: reason.text().as_ref().into() };
+    let farewell = async {
+        if socket.send(Message::Close(Some(frame))).await.is_ok() {
+            // Nothing more is read from it but its own close.
+            while let Some(Ok(_)) = socket.recv().await {}
+        }
+    };
+    let _ = tokio::time::timeout(CLOSE_MAX, farewell).await;
+}
+
+enum Input {
+    Message(Option<Result<Message, axum::Error>>),
+    Ready,
+    Timeout,
+    Stopping,
+}
+
+async fn sleep_until(at: Option<tokio::time::Instant>) {
+    match at {
+        Some(at) => tokio::time::sleep_until(at).await,
+        None => std::future::pending().await,
+    }
+}
+
+/// Whether the socket failed because the terminal sent more than the limit.
+fn is_too_large(error: &axum::Error) -> bool {
+    use std::error::Error as _;
+    let source = error.source().and_then(|e| e.downcast_ref::<tungstenite::Error>());
+    matches!(source, Some(tungstenite::Error::Capacity(_)))
+}

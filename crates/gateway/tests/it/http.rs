@@ -1,0 +1,141 @@
+//! HTTP itself: what any client may send, and what it is told when there is nothing.
+
+use std::time::Duration;
+
+use gateway::{Config, Tls};
+use serde_json::{Value, json};
+use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
+use tokio::net::TcpStream;
+
+use crate::support::{COMPANY, MERCHANT, SOON, TestGateway};
+
+/// Sends bytes as they are, and reads until the gateway closes.
+async fn raw(gateway: &TestGateway, request: &str) -> String {
+    let mut stream = connect(gateway).await;
+    stream.write_all(request.as_bytes()).await.unwrap();
+    let mut answer = String::new();
+    tokio::time::timeout(SOON, stream.read_to_string(&mut answer)).await.expect("an answer").unwrap();
+    answer
+}
+
+async fn connect(gateway: &TestGateway) -> TcpStream {
+    TcpStream::connect(gateway.url().strip_prefix("http://").unwrap()).await.unwrap()
+}
+
+async fn key(gateway: &TestGateway) -> String {
+    let roles = [gateway::Role::TerminalApi];
+    let new = gateway::NewKey { company: COMPANY, merchants: &[], roles: &roles, description: None };
+    gateway.admin().create_credential(new).await.unwrap().api_key.reveal().to_owned()
+}
+
+#[tokio::test]
+async fn a_chunked_body_and_a_header_in_capitals_are_understood() {
+    let gateway = TestGateway::new().await;
+    let key = key(&gateway).await;
+    let body = json!({ "merchantAccount": MERCHANT }).to_string();
+    let (first, second) = body.split_at(7);
+    let answer = raw(
+        &gateway,
+        &format!(
+            "POST /connectedTerminals HTTP/1.1\r\nHost: x\r\nX-API-KEY: {key}\r\nTransfer-Encoding: chunked\r\n\
+             Connection: close\r\n\r\n{:x}\r\n{first}\r\n{:x}\r\n{second}\r\n0\r\n\r\n",
+            first.len(),
+            second.len()
+        ),
+    )
+    .await;
+    assert!(answer.starts_with("HTTP/1.1 200 OK\r\n"), "{answer}");
+    assert!(answer.ends_with(r#"{"uniqueTerminalIds":[]}"#), "{answer}");
+}
+
+#[tokio::test]
+async fn a_client_that_asks_first_is_told_to_go_on() {
+    let gateway = TestGateway::new().await;
+    let key = key(&gateway).await;
+    let body = json!({ "merchantAccount": MERCHANT }).to_string();
+    let mut stream = connect(&gateway).await;
+    let head = format!(
+        "POST /connectedTerminals HTTP/1.1\r\nHost: x\r\nx-api-key: {key}\r\nExpect: 100-continue\r\n\
+         Content-Length: {}\r\nConnection: close\r\n\r\n",
+        body.len()
+    );
+    stream.write_all(head.as_bytes()).await.unwrap();
+    let go_on = "HTTP/1.1 100 Continue\r\n\r\n";
+    let mut answer = vec![0; go_on.len()];
+    tokio::time::timeout(SOON, stream.read_exact(&mut answer)).await.expect("an answer").unwrap();
+    assert_eq!(String::from_utf8_lossy(&answer), go_on);
+    stream.write_all(body.as_bytes()).await.unwrap();
+    let mut answer = String::new();
+    stream.read_to_string(&mut answer).await.unwrap();
+    assert!(answer.starts_with("HTTP/1.1 200 OK\r\n"), "{answer}");
+}
+
+#[tokio::test]
+async fn a_client_that_would_send_too_much_is_told_so_before_it_does() {
+    let gateway = TestGateway::new().await;
+    let head = "POST /terminal/v1/board HTTP/1.1\r\nHost: x\r\nExpect: 100-continue\r\nContent-Length: 5000\r\n\
+                Connection: close\r\n\r\n";
+    let answer = raw(&gateway, head).await;
+    assert!(answer.starts_with("HTTP/1.1 413 Payload Too Large\r\n"), "{answer}");
+}
+
+#[tokio::test]
+async fn what_is_not_there_is_a_problem_document() {
+    let gateway = TestGateway::new().await;
+    let get = async |path: &str| reqwest::get(format!("{}{path}", gateway.url())).await.unwrap();
+    let nothing = get("/nothing").await;
+    assert_eq!((nothing.status().as_u16(), &nothing.headers()["content-type"]), (404, &"application/problem+json".parse().unwrap()));
+    for path in ["/sync", "/connectedTerminals", "/terminal/v1/board"] {
+        let other = get(path).await;
+        assert_eq!((other.status().as_u16(), other.headers()["allow"].to_str().unwrap()), (405, "POST"), "{path}");
+        assert_eq!(other.json::<Value>().await.unwrap()["status"], 405);
+    }
+}
+
+#[tokio::test]
+async fn operations_can_ask_whether_it_lives_and_is_ready() {
+    let gateway = TestGateway::new().await;
+    for (path, text) in [("/healthz", "ok"), ("/readyz", "ready")] {
+        let answer = reqwest::get(format!("{}{path}", gateway.url())).await.unwrap();
+        assert_eq!((answer.status().as_u16(), answer.text().await.unwrap().as_str()), (200, text));
+    }
+}
+
+#[tokio::test]
+async fn https_is_served_beside_http() {
+    let dir = tempfile::tempdir().unwrap();
+    let made = rcgen::generate_simple_self_signed(["localhost".to_owned(), "127.0.0.1".to_owned()]).unwrap();
+    let (cert, key) = (dir.path().join("cert.pem"), dir.path().join("key.pem"));
+    std::fs::write(&cert, made.cert.pem()).unwrap();
+    std::fs::write(&key, made.signing_key.serialize_pem()).unwrap();
+    let config = Config {
+        listen: "127.0.0.1:0".parse().unwrap(),
+        tls: Some(Tls { listen: "127.0.0.1:0".parse().unwrap(), cert, key }),
+        data_dir: dir.path().join("data"),
+        ..Config::default()
+    };
+    let running = gateway::start(config).await.unwrap();
+    let _ = rustls::crypto::ring::default_provider().install_default();
+    let trusted = reqwest::Certificate::from_pem(made.cert.pem().as_bytes()).unwrap();
+    let client = reqwest::Client::builder().tls_certs_only([trusted]).build().unwrap();
+    let url = format!("https://localhost:{}/healthz", running.tls_address().unwrap().port());
+    let answer = client.get(url).send().await.unwrap();
+    assert_eq!(answer.text().await.unwrap(), "ok");
+    running.stop().await;
+}
+
+#[tokio::test]
+async fn a_gateway_that_has_stopped_has_freed_its_port_and_its_database() {
+    let dir = tempfile::tempdir().unwrap();
+    let config =
+        Config { listen: "127.0.0.1:0".parse().unwrap(), data_dir: dir.path().join("data"), ..Config::default() };
+    let running = gateway::start(config.clone()).await.unwrap();
+    let taken = Config { listen: running.http_address(), ..config.clone() };
+    let error = gateway::start(taken.clone()).await.unwrap_err();
+    assert!(matches!(error, gateway::StartError::PortTaken(address) if address == taken.listen), "{error}");
+    let before = std::time::Instant::now();
+    running.stop().await;
+    assert!(before.elapsed() < Duration::from_secs(5), "stopping took {:?}", before.elapsed());
+    assert!(!dir.path().join("data/tillgate.db-wal").exists(), "the log was not moved into the database");
+    gateway::start(taken).await.unwrap().stop().await;
+}

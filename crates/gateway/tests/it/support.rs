@@ -1,0 +1,241 @@
+//! A gateway on a free port with a directory of its own, and the people who talk to it.
+
+use std::time::Duration;
+
+use gateway::{Admin, Config, Location, NewKey, Role, Running};
+use nexo::PoiId;
+use serde_json::{Value, json};
+use tempfile::TempDir;
+use virtual_terminal::{Handle, VirtualTerminal};
+
+/// What every wait in these tests is bounded by.
+pub(crate) const SOON: Duration = Duration::from_secs(20);
+
+/// The company of every test gateway.
+pub(crate) const COMPANY: &str = "TEST_COMPANY";
+/// Has the stores `STORE_A` and `STORE_B`.
+pub(crate) const MERCHANT: &str = "TEST_MERCHANT";
+/// Another merchant account of the same company, without stores.
+pub(crate) const OTHER_MERCHANT: &str = "TEST_MERCHANT_2";
+/// Another company altogether.
+pub(crate) const OTHER_COMPANY: &str = "FOREIGN_COMPANY";
+
+/// A running gateway. Dropping it ends it; its directory goes with it.
+pub(crate) struct TestGateway {
+    running: Running,
+    dir: TempDir,
+    terminals: Vec<Handle>,
+    http: reqwest::Client,
+}
+
+/// A Sale system with a key.
+pub(crate) struct Sale<'a> {
+    gateway: &'a TestGateway,
+    key: String,
+    http: reqwest::Client,
+}
+
+/// What came back.
+#[derive(Debug)]
+pub(crate) struct Heard {
+    pub(crate) status: u16,
+    pub(crate) content_type: String,
+    pub(crate) repeated: bool,
+    pub(crate) body: Vec<u8>,
+}
+
+impl TestGateway {
+    /// With two companies, three merchant accounts and two stores.
+    pub(crate) async fn new() -> TestGateway {
+        // The HTTP client wants one even for plain HTTP; a test that ran before may have installed it.
+        let _ = rustls::crypto::ring::default_provider().install_default();
+        let dir = tempfile::tempdir().unwrap();
+        let config = Config { listen: "127.0.0.1:0".parse().unwrap(), data_dir: dir.path().join("data"), ..Config::default() };
+        let running = gateway::start(config).await.unwrap();
+        let admin = running.admin();
+        for company in [COMPANY, OTHER_COMPANY] {
+            admin.create_company(company).await.unwrap();
+        }
+        for (company, merchant) in [(COMPANY, MERCHANT), (COMPANY, OTHER_MERCHANT), (OTHER_COMPANY, "FOREIGN_MERCHANT")] {
+            admin.create_merchant_account(company, merchant).await.unwrap();
+        }
+        for store in ["STORE_A", "STORE_B"] {
+            admin.create_store(MERCHANT, store).await.unwrap();
+        }
+        TestGateway { running, dir, terminals: Vec::new(), http: reqwest::Client::new() }
+    }
+
+    /// With a boarded, connected virtual terminal in `STORE_A`, whose cardholders are quick.
+    pub(crate) async fn with_terminal(mut self, poi: &str) -> TestGateway {
+        self.connect(poi, Duration::from_millis(50)).await;
+        self
+    }
+
+    /// Adds, boards and connects a virtual terminal in `STORE_A`.
+    pub(crate) async fn connect(&mut self, poi: &str, cardholder: Duration) {
+        let code = self.add(poi).await;
+        let poi_id = PoiId::parse(poi).unwrap();
+        let mut config = virtual_terminal::Config::new(self.url(), self.dir.path().join(poi), poi_id);
+        config.boarding_code = Some(virtual_terminal::Secret::new(code));
+        config.cardholder = cardholder;
+        let terminal = VirtualTerminal::start(config).await.unwrap();
+        let mut state = terminal.state();
+        let online = state.wait_for(|s| matches!(s, virtual_terminal::State::Online { .. }));
+        tokio::time::timeout(SOON, online).await.expect("the terminal connects").unwrap();
+        self.terminals.push(terminal);
+    }
+
+    /// Adds a terminal to `STORE_A` and returns a boarding code for it.
+    pub(crate) async fn add(&self, poi: &str) -> String {
+        let poi_id = PoiId::parse(poi).unwrap();
+        let at = Location::Store { merchant: MERCHANT, store: "STORE_A" };
+        self.admin().add_terminal(COMPANY, &poi_id, at).await.unwrap();
+        self.admin().make_boarding_code(&poi_id).await.unwrap().code.reveal().to_owned()
+    }
+
+    /// The operator's hand in it.
+    pub(crate) fn admin(&self) -> &Admin {
+        self.running.admin()
+    }
+
+    /// The terminals that [`connect`](Self::connect) started, in that order.
+    pub(crate) fn terminal(&self, index: usize) -> &Handle {
+        &self.terminals[index]
+    }
+
+    pub(crate) fn url(&self) -> String {
+        format!("http://{}", self.running.http_address())
+    }
+
+    /// A Sale system of [`COMPANY`] that may do what a till does.
+    pub(crate) async fn sale(&self) -> Sale<'_> {
+        self.sale_with(COMPANY, &[], &[Role::TerminalApi]).await
+    }
+
+    /// One with this scope (no merchant accounts: the whole company) and these roles.
+    pub(crate) async fn sale_with(&self, company: &str, merchants: &[&str], roles: &[Role]) -> Sale<'_> {
+        let merchants: Vec<String> = merchants.iter().map(|m| (*m).to_owned()).collect();
+        let new = NewKey { company, merchants: &merchants, roles, description: None };
+        let shown = self.admin().create_credential(new).await.unwrap();
+        self.sale_with_key(shown.api_key.reveal())
+    }
+
+    /// One that shows this key.
+    pub(crate) fn sale_with_key(&self, key: &str) -> Sale<'_> {
+        Sale { gateway: self, key: key.to_owned(), http: self.http.clone() }
+    }
+
+    /// Ends it cleanly.
+    pub(crate) async fn stop(self) {
+        for terminal in self.terminals {
+            terminal.stop().await;
+        }
+        self.running.stop().await;
+    }
+}
+
+impl Sale<'_> {
+    /// `POST /sync` with these bytes.
+    pub(crate) async fn sync(&self, body: impl Into<Vec<u8>>) -> Heard {
+        self.post("/sync", body).await
+    }
+
+    /// `POST /sync`, waiting at most `seconds`.
+    pub(crate) async fn sync_for(&self, seconds: u64, body: impl Into<Vec<u8>>) -> Heard {
+        let request = self.request("/sync").header("Prefer", format!("wait={seconds}"));
+        Heard::read(request.body(body.into()).send().await.unwrap()).await
+    }
+
+    /// `POST` of JSON bytes.
+    pub(crate) async fn post(&self, path: &str, body: impl Into<Vec<u8>>) -> Heard {
+        Heard::read(self.request(path).body(body.into()).send().await.unwrap()).await
+    }
+
+    /// A request that hangs up before its answer.
+    pub(crate) async fn hang_up_after(&self, wait: Duration, body: impl Into<Vec<u8>>) {
+        let sent = self.request("/sync").body(body.into()).send();
+        assert!(tokio::time::timeout(wait, sent).await.is_err(), "answered before the hang-up");
+    }
+
+    /// The POIIDs that `/connectedTerminals` answers.
+    pub(crate) async fn connected(&self, question: Value) -> Value {
+        self.post("/connectedTerminals", question.to_string()).await.json()["uniqueTerminalIds"].clone()
+    }
+
+    fn request(&self, path: &str) -> reqwest::RequestBuilder {
+        let url = format!("{}{path}", self.gateway.url());
+        self.http.post(url).header("X-Api-Key", &self.key).header("Content-Type", "application/json")
+    }
+}
+
+impl Heard {
+    async fn read(response: reqwest::Response) -> Heard {
+        let header = |name| response.headers().get(name).map(|v| v.to_str().unwrap().to_owned());
+        Heard {
+            status: response.status().as_u16(),
+            content_type: header("content-type").unwrap_or_default(),
+            repeated: header("tillgate-repeated").as_deref() == Some("true"),
+            body: response.bytes().await.unwrap().to_vec(),
+        }
+    }
+
+    /// The body, which must be JSON.
+    pub(crate) fn json(&self) -> Value {
+        serde_json::from_slice(&self.body).unwrap_or_else(|e| panic!("{e}: {}", self.text()))
+    }
+
+    /// The body as text.
+    pub(crate) fn text(&self) -> String {
+        String::from_utf8(self.body.clone()).unwrap()
+    }
+
+    /// `Result` and `ErrorCondition` of the response in it.
+    pub(crate) fn outcome(&self) -> (String, String) {
+        let body = self.json();
+        let response = body["SaleToPOIResponse"].as_object().unwrap_or_else(|| panic!("no response: {body}"));
+        let (_, body) = response.iter().find(|(name, _)| name.ends_with("Response")).unwrap();
+        let text = |value: &Value| value.as_str().unwrap_or_default().to_owned();
+        (text(&body["Response"]["Result"]), text(&body["Response"]["ErrorCondition"]))
+    }
+
+    /// `EventDetails` of the Reject event in it.
+    pub(crate) fn reject(&self) -> String {
+        let body = self.json();
+        let event = &body["SaleToPOIRequest"]["EventNotification"];
+        assert_eq!(event["EventToNotify"], "Reject", "{body}");
+        event["EventDetails"].as_str().unwrap().to_owned()
+    }
+}
+
+/// A message of class `Service` from `TILL-1`.
+pub(crate) fn request(category: &str, poi: &str, service_id: &str, body: Value) -> Vec<u8> {
+    let member = format!("{category}Request");
+    json!({"SaleToPOIRequest": {
+        "MessageHeader": {"ProtocolVersion": "3.0", "MessageClass": "Service", "MessageCategory": category,
+            "MessageType": "Request", "ServiceID": service_id, "SaleID": "TILL-1", "POIID": poi},
+        member: body
+    }})
+    .to_string()
+    .into_bytes()
+}
+
+/// A payment of this amount, such as `10.99`.
+pub(crate) fn payment(poi: &str, service_id: &str, amount: &str) -> Vec<u8> {
+    let amount: serde_json::Number = amount.parse().unwrap();
+    request("Payment", poi, service_id, json!({
+        "SaleData": {"SaleTransactionID": {"TransactionID": service_id, "TimeStamp": "2026-11-20T09:15:00.000Z"}},
+        "PaymentTransaction": {"AmountsReq": {"Currency": "EUR", "RequestedAmount": amount}}
+    }))
+}
+
+/// A question about the payment with this ServiceID.
+pub(crate) fn status_of(poi: &str, service_id: &str, payment: &str) -> Vec<u8> {
+    let reference = json!({"MessageCategory": "Payment", "SaleID": "TILL-1", "ServiceID": payment});
+    request("TransactionStatus", poi, service_id, json!({ "MessageReference": reference }))
+}
+
+/// Aborts the payment with this ServiceID.
+pub(crate) fn abort_of(poi: &str, service_id: &str, payment: &str) -> Vec<u8> {
+    let reference = json!({"MessageCategory": "Payment", "SaleID": "TILL-1", "ServiceID": payment});
+    request("Abort", poi, service_id, json!({"AbortReason": "MerchantAbort", "MessageReference": reference}))
+}
