@@ -1,0 +1,146 @@
+//! The demo's company, and its terminals.
+
+use std::path::Path;
+
+use anyhow::Context as _;
+use gateway::{Admin, AdminError, Location};
+use nexo::PoiId;
+use virtual_terminal::{Config, Handle, Secret, VirtualTerminal};
+
+use super::ready_file::TerminalEntry;
+use crate::terminal::file_name;
+
+pub(super) const COMPANY: &str = "DEMO_COMPANY";
+const EU: &str = "DEMO_MERCHANT_EU";
+/// Has no stores: it represents one itself.
+const US: &str = "DEMO_MERCHANT_US";
+pub(super) const MERCHANTS: [&str; 2] = [EU, US];
+const AMS: &str = "STORE_AMS";
+const PAR: &str = "STORE_PAR";
+/// Both of [`EU`].
+pub(super) const STORES: [&str; 2] = [AMS, PAR];
+
+struct Device {
+    poi: &'static str,
+    platform: Platform,
+    at: Location<'static>,
+    state: Standing,
+}
+
+#[derive(Clone, Copy, PartialEq)]
+enum Platform {
+    Android,
+    NonAndroid,
+}
+
+#[derive(Clone, Copy, PartialEq)]
+enum Standing {
+    Connected,
+    InStore,
+    InInventory,
+}
+
+const DEVICES: [Device; 4] = [
+    Device {
+        poi: "V400m-324688179",
+        platform: Platform::NonAndroid,
+        at: Location::Store { merchant: EU, store: AMS },
+        state: Standing::Connected,
+    },
+    Device {
+        poi: "S1F2-000158215131748",
+        platform: Platform::Android,
+        at: Location::MerchantInStore(US),
+        state: Standing::Connected,
+    },
+    Device {
+        poi: "P400Plus-275008565",
+        platform: Platform::NonAndroid,
+        at: Location::Store { merchant: EU, store: PAR },
+        state: Standing::InStore,
+    },
+    Device {
+        poi: "AMS1-000168223606144",
+        platform: Platform::Android,
+        at: Location::MerchantInventory(EU),
+        state: Standing::InInventory,
+    },
+];
+
+/// Makes accounts, stores and terminals; what an earlier demo made on the same data stays.
+pub(super) async fn make(admin: &Admin) -> anyhow::Result<()> {
+    unless_there(admin.create_company(COMPANY).await)?;
+    for merchant in MERCHANTS {
+        unless_there(admin.create_merchant_account(COMPANY, merchant).await)?;
+    }
+    for store in STORES {
+        unless_there(admin.create_store(EU, store).await)?;
+    }
+    for device in DEVICES {
+        unless_there(admin.add_terminal(COMPANY, &PoiId::parse(device.poi)?, device.at).await)?;
+    }
+    Ok(())
+}
+
+pub(super) fn unless_there(made: Result<(), AdminError>) -> anyhow::Result<()> {
+    match made {
+        Ok(()) | Err(AdminError::AlreadyExists(_)) => Ok(()),
+        Err(error) => Err(error).context("the demo's data can't be made"),
+    }
+}
+
+/// Starts the terminals that are to be connected, and tells about all. The handles are those of the boarded entries.
+pub(super) async fn connect(
+    admin: &Admin,
+    url: &str,
+    dir: &Path,
+    handles: &mut Vec<Handle>,
+) -> anyhow::Result<Vec<TerminalEntry>> {
+    let mut entries = Vec::new();
+    for device in DEVICES {
+        let poi = PoiId::parse(device.poi)?;
+        let mut entry = entry(&device);
+        if device.state != Standing::InInventory {
+            // One that is boarded has no use for the code, unless its journal or the database was lost.
+            let code = admin.make_boarding_code(&poi).await?.code.reveal();
+            match device.state {
+                Standing::Connected => handles.push(start(&device, poi, url, dir, code).await?),
+                _ => entry.boarding_code = Some(code),
+            }
+        }
+        entries.push(entry);
+    }
+    Ok(entries)
+}
+
+async fn start(device: &Device, poi: PoiId, url: &str, dir: &Path, code: String) -> anyhow::Result<Handle> {
+    let journal = dir.join("terminals").join(file_name(&poi));
+    std::fs::create_dir_all(&journal).with_context(|| format!("can't make {}", journal.display()))?;
+    let mut config = Config::new(url, journal, poi);
+    if device.platform == Platform::Android {
+        config = config.portable();
+    }
+    config.boarding_code = Some(Secret::new(code));
+    VirtualTerminal::start(config).await.with_context(|| format!("virtual terminal {} can't start", device.poi))
+}
+
+fn entry(device: &Device) -> TerminalEntry {
+    let (merchant, store) = match device.at {
+        Location::CompanyInventory => (None, None),
+        Location::MerchantInventory(merchant) | Location::MerchantInStore(merchant) => (Some(merchant), None),
+        Location::Store { merchant, store } => (Some(merchant), Some(store)),
+    };
+    TerminalEntry {
+        poi_id: device.poi.to_owned(),
+        kind: "payment-terminal".to_owned(),
+        platform: match device.platform {
+            Platform::Android => "android",
+            Platform::NonAndroid => "non-android",
+        }
+        .to_owned(),
+        merchant_account: merchant.map(str::to_owned),
+        store: store.map(str::to_owned),
+        boarded: device.state == Standing::Connected,
+        boarding_code: None,
+    }
+}

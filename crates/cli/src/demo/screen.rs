@@ -1,0 +1,189 @@
+//! The demo's first screen: where it is, what is in it, and what to paste. 80 columns.
+
+use std::fmt::Write as _;
+use std::io::Write as _;
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use super::{Data, ReadyFile};
+use crate::paint;
+
+/// Prints it. A pipe that is closed already is no reason to end.
+pub(super) fn print(
+    ready: &ReadyFile,
+    data: &Data,
+    ready_file: Option<&Path>,
+    took: Duration,
+) -> anyhow::Result<()> {
+    let data = match data {
+        Data::Kept(dir) => dir.display().to_string(),
+        Data::Temporary(_) => "temporary, removed at the end".to_owned(),
+    };
+    let text = render(ready, &data, ready_file, took, &program())?;
+    let mut stdout = std::io::stdout().lock();
+    let _ = stdout.write_all(text.as_bytes()).and_then(|()| stdout.flush());
+    Ok(())
+}
+
+fn render(
+    ready: &ReadyFile,
+    data: &str,
+    ready_file: Option<&Path>,
+    took: Duration,
+    program: &str,
+) -> anyhow::Result<String> {
+    let mut out = String::new();
+    let head = |text| paint::stdout(text, paint::BOLD);
+    let name = paint::stdout("Tillgate demo", paint::BOLD);
+    let note = format!("ready in {:.1} s; virtual terminals, no real money", took.as_secs_f64());
+    writeln!(out, "\n{name}  {}\n", paint::stdout(&note, paint::DIM))?;
+    writeln!(out, "  Gateway     {}", paint::stdout(&ready.base_url, paint::CYAN))?;
+    writeln!(out, "  Data        {data}")?;
+    if let Some(file) = ready_file {
+        writeln!(out, "  Ready file  {}", file.display())?;
+    }
+
+    writeln!(out, "\n{}", head("Terminals"))?;
+    for terminal in &ready.terminals {
+        let place = terminal.store.as_deref().or(terminal.merchant_account.as_deref()).unwrap_or("-");
+        let (dot, state) = match (terminal.boarded, &terminal.boarding_code) {
+            (true, _) => (paint::stdout("●", paint::GREEN), "connected".to_owned()),
+            (false, Some(code)) => (paint::stdout("○", paint::YELLOW), format!("boarding code {code}")),
+            (false, None) => (paint::stdout("·", paint::DIM), "in inventory".to_owned()),
+        };
+        writeln!(out, "  {dot} {:<21} {place:<17} {:<12} {state}", terminal.poi_id, terminal.platform)?;
+    }
+
+    writeln!(out, "\n{}", head("API keys"))?;
+    for (name, key) in [("terminalApi", &ready.api_keys.terminal_api), ("management", &ready.api_keys.management)] {
+        writeln!(out, "  {name:<12} {key}")?;
+    }
+
+    let poi = ready.terminals.iter().find(|terminal| terminal.boarded).map_or("POIID", |terminal| &terminal.poi_id);
+    let (url, key) = (&ready.base_url, &ready.api_keys.terminal_api);
+    writeln!(out, "\n{} Paste this into a shell:\n", head("Take a payment."))?;
+    writeln!(out, "{}", curl(url, key, poi))?;
+    writeln!(out, "\n{} With this program:\n", head("The same."))?;
+    match ready_file {
+        Some(file) => writeln!(out, "{program} pay --amount 10.99 --ready-file {}", quoted(&file.display().to_string()))?,
+        None => {
+            writeln!(out, "export TILLGATE_URL={url}")?;
+            writeln!(out, "export TILLGATE_API_KEY={key}")?;
+            writeln!(out, "{program} pay --amount 10.99 --poi-id {poi}")?;
+        }
+    }
+    writeln!(out, "\n{}\n", paint::stdout("Ctrl-C ends the demo.", paint::DIM))?;
+    Ok(out)
+}
+
+/// A whole request for bash or any other POSIX shell: the shell puts in a ServiceID that is new each second.
+fn curl(url: &str, key: &str, poi: &str) -> String {
+    format!(
+        r#"curl -sS {url}/sync \
+  -H 'x-api-key: {key}' \
+  -H 'content-type: application/json' --data-binary @- <<JSON
+{{"SaleToPOIRequest":{{
+  "MessageHeader":{{"ProtocolVersion":"3.0","MessageClass":"Service",
+    "MessageCategory":"Payment","MessageType":"Request","SaleID":"TILL-01",
+    "ServiceID":"$(date +%s)","POIID":"{poi}"}},
+  "PaymentRequest":{{
+    "SaleData":{{"SaleTransactionID":{{
+      "TransactionID":"order-$(date +%s)","TimeStamp":"$(date -u +%FT%TZ)"}}}},
+    "PaymentTransaction":{{"AmountsReq":{{
+      "Currency":"EUR","RequestedAmount":10.99}}}}}}}}}}
+JSON"#
+    )
+}
+
+/// How this program is started from here: by its name if that finds it, or by a path.
+fn program() -> String {
+    let Ok(exe) = std::env::current_exe() else { return "tillgate".to_owned() };
+    let same = |found: PathBuf| found.canonicalize().is_ok_and(|found| exe.canonicalize().is_ok_and(|exe| exe == found));
+    let path = std::env::var_os("PATH").unwrap_or_default();
+    if std::env::split_paths(&path).any(|dir| same(dir.join("tillgate"))) {
+        return "tillgate".to_owned();
+    }
+    let here = std::env::current_dir().ok().and_then(|dir| exe.strip_prefix(dir).ok().map(Path::to_owned));
+    quoted(&here.unwrap_or(exe).display().to_string())
+}
+
+/// For a shell, if it needs that.
+fn quoted(text: &str) -> String {
+    let plain = |c: char| c.is_ascii_alphanumeric() || "/._-+:@%".contains(c);
+    if !text.is_empty() && text.chars().all(plain) {
+        text.to_owned()
+    } else {
+        format!("'{}'", text.replace('\'', r"'\''"))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::demo::ready_file::{ApiKeys, TerminalEntry};
+
+    fn ready() -> ReadyFile {
+        let terminal = |poi: &str, merchant: &str, store: Option<&str>, boarded, code: Option<&str>| TerminalEntry {
+            poi_id: poi.to_owned(),
+            kind: "payment-terminal".to_owned(),
+            platform: "non-android".to_owned(),
+            merchant_account: Some(merchant.to_owned()),
+            store: store.map(str::to_owned),
+            boarded,
+            boarding_code: code.map(str::to_owned),
+        };
+        let key = |name: &str| format!("tg_key_{name:x<43}");
+        ReadyFile {
+            base_url: "http://127.0.0.1:65535".to_owned(),
+            api_keys: ApiKeys { terminal_api: key("a"), management: key("b") },
+            company_account: "DEMO_COMPANY".to_owned(),
+            merchant_accounts: vec!["DEMO_MERCHANT_EU".to_owned()],
+            stores: vec!["STORE_AMS".to_owned()],
+            terminals: vec![
+                terminal("V400m-324688179", "DEMO_MERCHANT_EU", Some("STORE_AMS"), true, None),
+                terminal("S1F2-000158215131748", "DEMO_MERCHANT_US", None, true, None),
+                terminal("P400Plus-275008565", "DEMO_MERCHANT_EU", Some("STORE_PAR"), false, Some("7KQ2M-XR9TD")),
+                terminal("AMS1-000168223606144", "DEMO_MERCHANT_EU", None, false, None),
+            ],
+        }
+    }
+
+    fn screen(ready_file: Option<&Path>) -> String {
+        let data = "temporary, removed at the end";
+        render(&ready(), data, ready_file, Duration::from_millis(420), "target/release/tillgate").unwrap()
+    }
+
+    #[test]
+    fn the_first_screen_fits_80_columns() {
+        for screen in [screen(None), screen(Some(Path::new("demo.json")))] {
+            for line in screen.lines() {
+                assert!(line.chars().count() <= 80, "{} columns: {line}", line.chars().count());
+            }
+        }
+    }
+
+    #[test]
+    fn the_first_screen_names_everything() {
+        let screen = screen(None);
+        for part in ["http://127.0.0.1:65535", "V400m-324688179", "boarding code 7KQ2M-XR9TD", "in inventory", "Ctrl-C"] {
+            assert!(screen.contains(part), "{part} is not in\n{screen}");
+        }
+    }
+
+    #[test]
+    fn the_request_to_paste_is_valid_once_the_shell_has_filled_it_in() {
+        let curl = curl("http://127.0.0.1:8080", "tg_key_x", "V400m-1");
+        let (_, body) = curl.split_once("<<JSON\n").unwrap();
+        let body = body.strip_suffix("\nJSON").unwrap();
+        let body = body.replace("$(date +%s)", "1795166102").replace("$(date -u +%FT%TZ)", "2026-11-20T09:15:02Z");
+        let request = nexo::Request::parse(body.into()).unwrap();
+        assert_eq!(request.header().poi_id.as_str(), "V400m-1");
+        request.payload::<nexo::PaymentRequest>().unwrap();
+    }
+
+    #[test]
+    fn a_path_with_a_blank_is_quoted() {
+        assert_eq!(quoted("target/release/tillgate"), "target/release/tillgate");
+        assert_eq!(quoted("my dir/it's"), r"'my dir/it'\''s'");
+    }
+}

@@ -1,0 +1,140 @@
+//! `tillgate terminal`: one virtual terminal in a process of its own.
+
+use std::path::PathBuf;
+use std::process::ExitCode;
+use std::time::Duration;
+
+use anyhow::Context as _;
+use clap::{Args, ValueEnum};
+use nexo::PoiId;
+use virtual_terminal::{Config, Secret, StartError, State, VirtualTerminal};
+
+use crate::signals::Signals;
+use crate::{clock, paint};
+
+/// Run a virtual terminal.
+///
+/// A real client of the terminal link, in software: it boards with a code (see `tillgate board`), keeps its connection, and
+/// takes payments, at which a card is presented by itself. What a terminal must not forget is kept in its data directory; a
+/// second start goes on from there and needs no code.
+///
+/// Exit status: 0 ended by Ctrl-C, 5 stopped and in need of a person, 6 another process is this terminal now.
+#[derive(Debug, Args)]
+pub(crate) struct Terminal {
+    /// The gateway
+    #[arg(long, value_name = "URL", env = "TILLGATE_URL")]
+    url: String,
+    /// The terminal's name
+    #[arg(long, value_name = "POIID")]
+    poi_id: PoiId,
+    /// For the first start, or to board again
+    #[arg(long, value_name = "CODE")]
+    boarding_code: Option<String>,
+    /// Where it keeps its journal [default: tillgate-terminal-POIID]
+    #[arg(long, value_name = "DIR")]
+    data_dir: Option<PathBuf>,
+    /// Which family of devices it is
+    #[arg(long, value_enum, default_value_t = Platform::NonAndroid)]
+    platform: Platform,
+    /// How long the cardholder takes to present a card
+    #[arg(long, value_name = "SECONDS", default_value = "2", value_parser = seconds)]
+    cardholder_seconds: Duration,
+    /// Certificates to trust instead of the system's (PEM)
+    #[arg(long, value_name = "FILE")]
+    ca_file: Option<PathBuf>,
+}
+
+#[derive(Clone, Copy, Debug, ValueEnum)]
+enum Platform {
+    /// Portable, with a battery
+    Android,
+    /// Countertop, with a printer
+    NonAndroid,
+}
+
+impl Terminal {
+    pub(crate) async fn run(self) -> anyhow::Result<ExitCode> {
+        let mut signals = Signals::listen()?;
+        let poi = self.poi_id.clone();
+        let data_dir = self.data_dir.unwrap_or_else(|| format!("tillgate-terminal-{}", file_name(&poi)).into());
+        let mut config = Config::new(self.url, data_dir, self.poi_id);
+        if matches!(self.platform, Platform::Android) {
+            config = config.portable();
+        }
+        config.boarding_code = self.boarding_code.map(Secret::new);
+        config.ca_file = self.ca_file;
+        config.cardholder = self.cardholder_seconds;
+        let handle = VirtualTerminal::start(config).await.map_err(|error| match error {
+            StartError::NeedsBoardingCode(poi) => anyhow::anyhow!(
+                "{poi} has not been boarded here. Make a code with `tillgate board {poi}`, and start again with \
+                 --boarding-code CODE"
+            ),
+            error => anyhow::Error::from(error),
+        })?;
+        let mut state = handle.state();
+        loop {
+            let now = state.borrow_and_update().clone();
+            say(&poi, &now);
+            let code = match now {
+                State::Stopped { .. } => Some(5),
+                State::Replaced { .. } => Some(6),
+                _ => None,
+            };
+            if let Some(code) = code {
+                handle.stop().await;
+                return Ok(ExitCode::from(code));
+            }
+            tokio::select! {
+                changed = state.changed() => changed.context("the terminal has ended by itself")?,
+                () = signals.next() => break,
+            }
+        }
+        signals.unless_again(handle.stop()).await;
+        println!("{}  {poi}  ended", clock::time_of_day());
+        Ok(ExitCode::SUCCESS)
+    }
+}
+
+fn say(poi: &PoiId, state: &State) {
+    let text = match state {
+        State::Boarding => "boarding".to_owned(),
+        State::Connecting => "connecting".to_owned(),
+        State::Online => paint::stdout("connected", paint::GREEN).into_owned(),
+        State::Waiting { why } => format!("{}: {why}; tries again", paint::stdout("not connected", paint::YELLOW)),
+        State::Stopped { why } => format!("{}: {why}", paint::stdout("stopped", paint::RED)),
+        State::Replaced { winner } => format!(
+            "{}: process {winner} is {poi} now. Only one may be; end that one, or use another POIID",
+            paint::stdout("taken over", paint::RED)
+        ),
+    };
+    println!("{}  {poi}  {text}", clock::time_of_day());
+}
+
+/// A POIID may hold anything; a file's name may not.
+pub(crate) fn file_name(poi: &PoiId) -> String {
+    let plain = |c: char| if c.is_ascii_alphanumeric() || matches!(c, '-' | '_' | '.') { c } else { '_' };
+    poi.as_str().chars().map(plain).collect()
+}
+
+fn seconds(text: &str) -> Result<Duration, String> {
+    let seconds = text.parse::<f64>().ok().filter(|seconds| (0.0..=600.0).contains(seconds));
+    seconds.map(Duration::from_secs_f64).ok_or_else(|| "expected 0 to 600 seconds".to_owned())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_directory_is_named_after_the_terminal() {
+        let name = |poi| file_name(&PoiId::parse(poi).unwrap());
+        assert_eq!(name("V400m-324688179"), "V400m-324688179");
+        assert_eq!(name("../é x"), ".._é_x".replace('é', "_"));
+    }
+
+    #[test]
+    fn a_cardholder_takes_up_to_ten_minutes() {
+        assert_eq!(seconds("0.5").unwrap(), Duration::from_millis(500));
+        assert!(seconds("-1").is_err() && seconds("NaN").is_err() && seconds("601").is_err());
+    }
+}

@@ -1,0 +1,136 @@
+//! A real gateway: `tillgate serve` on a database of its own, at one port for all its lives.
+
+use std::net::{Ipv4Addr, SocketAddr, TcpListener};
+use std::path::PathBuf;
+use std::process::Output;
+use std::sync::atomic::{AtomicU16, Ordering};
+use std::time::Duration;
+
+use tempfile::TempDir;
+
+use crate::pos::{Pos, http_client};
+use crate::process::{Process, tillgate, until};
+
+/// The merchant account in which every terminal stands.
+pub(crate) const MERCHANT: &str = "SHOP_MERCHANT";
+
+/// The terminals that are in store from the beginning.
+pub(crate) const POI: &str = "V400m-324688179";
+pub(crate) const OTHER_POI: &str = "P400Plus-275008565";
+
+/// How long a start may take on a machine that is busy with other tests.
+const START_MAX: Duration = Duration::from_secs(20);
+
+/// Ports below those that the operating system gives to others: one that a gateway has let go of for a restart is still
+/// free when it comes back.
+const PORTS: std::ops::Range<u16> = 20_000..32_000;
+
+/// A gateway with a fleet of two terminals that were not boarded yet.
+#[derive(Debug)]
+pub(crate) struct GatewayProcess {
+    process: Option<Process>,
+    dir: TempDir,
+    address: SocketAddr,
+    key: String,
+}
+
+impl GatewayProcess {
+    /// Makes the database and starts the gateway on it.
+    pub(crate) async fn start() -> GatewayProcess {
+        let dir = tempfile::tempdir().expect("a temporary directory");
+        let address = free_address();
+        let config = format!("listen = \"{address}\"\ndata_dir = \"data\"\n");
+        std::fs::write(dir.path().join("tillgate.toml"), config).expect("a configuration");
+        let mut gateway = GatewayProcess { process: None, dir, address, key: String::new() };
+        let fleet = ["--company", "SHOP", "--merchant-account", MERCHANT, "--terminal", POI, "--terminal", OTHER_POI];
+        let printed = gateway.run("init", &fleet).await;
+        gateway.key = word(&printed, "tg_key_").to_owned();
+        gateway.start_again().await;
+        gateway
+    }
+
+    /// Starts it after it was killed or stopped: on the same database, at the same port.
+    pub(crate) async fn start_again(&mut self) {
+        let mut serve = tillgate("serve");
+        serve.arg("--config").arg(self.config()).env("RUST_LOG", "info,gateway=debug");
+        let mut process = Process::start("gateway", &mut serve);
+        let (http, ready) = (http_client(), format!("{}/readyz", self.base_url()));
+        until("the gateway is ready", START_MAX, async || {
+            assert_eq!(process.exit(), None, "the gateway has ended");
+            http.get(&ready).send().await.ok().filter(|answer| answer.status() == 200)
+        })
+        .await;
+        self.process = Some(process);
+    }
+
+    /// Ends it as a power cut does.
+    pub(crate) fn kill(&mut self) {
+        self.process().kill();
+    }
+
+    /// Asks it to stop, and waits until it has.
+    pub(crate) async fn stop(&mut self) {
+        let process = self.process();
+        process.interrupt();
+        assert!(process.ended(START_MAX).await.success());
+    }
+
+    /// A code for a terminal of the fleet.
+    pub(crate) async fn boarding_code(&self, poi_id: &str) -> String {
+        let printed = self.run("board", &[poi_id]).await;
+        let code = printed.split_whitespace().find(|word| word.len() == 11 && word.as_bytes()[5] == b'-');
+        code.unwrap_or_else(|| panic!("no boarding code in {printed}")).to_owned()
+    }
+
+    pub(crate) fn pos(&self, poi_id: &str) -> Pos {
+        Pos::new(&self.base_url(), &self.key, poi_id)
+    }
+
+    pub(crate) fn address(&self) -> SocketAddr {
+        self.address
+    }
+
+    pub(crate) fn base_url(&self) -> String {
+        format!("http://{}", self.address)
+    }
+
+    fn process(&mut self) -> &mut Process {
+        self.process.as_mut().expect("the gateway was started")
+    }
+
+    fn config(&self) -> PathBuf {
+        self.dir.path().join("tillgate.toml")
+    }
+
+    /// Runs another command on the same database, and returns what it printed.
+    async fn run(&self, command: &str, args: &[&str]) -> String {
+        let mut command = tillgate(command);
+        command.args(args).arg("--config").arg(self.config());
+        let ran = tokio::task::spawn_blocking(move || command.output()).await.expect("no panic");
+        let Output { status, stdout, stderr } = ran.expect("the binary runs");
+        let (stdout, stderr) = (String::from_utf8_lossy(&stdout), String::from_utf8_lossy(&stderr));
+        assert!(status.success(), "{args:?}: {stderr}");
+        stdout.into_owned()
+    }
+}
+
+/// The word of a text that begins so.
+fn word<'a>(text: &'a str, start: &str) -> &'a str {
+    let found = text.split_whitespace().find(|word| word.starts_with(start));
+    found.unwrap_or_else(|| panic!("no word {start}… in {text}"))
+}
+
+/// An address that nobody listens at. Test processes begin at different ones.
+fn free_address() -> SocketAddr {
+    static NEXT: AtomicU16 = AtomicU16::new(0);
+    let range = u32::from(PORTS.end - PORTS.start);
+    let first = std::process::id().wrapping_mul(97) % range;
+    loop {
+        let offset = (first + u32::from(NEXT.fetch_add(1, Ordering::Relaxed))) % range;
+        let port = PORTS.start + u16::try_from(offset).expect("within the range");
+        let address = SocketAddr::from((Ipv4Addr::LOCALHOST, port));
+        if TcpListener::bind(address).is_ok() {
+            return address;
+        }
+    }
+}

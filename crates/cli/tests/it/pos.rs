@@ -1,0 +1,197 @@
+//! A Sale system that pays, asks, and acts on what it is told; no more and no less than the Terminal API says it may.
+
+use std::fmt;
+use std::sync::atomic::{AtomicU32, Ordering};
+use std::time::Duration;
+
+use serde_json::{Value, json};
+
+use crate::process::until;
+
+/// Longer than any gateway lets a POS wait.
+const CLIENT_TIMEOUT: Duration = Duration::from_secs(155);
+
+/// One till, at one terminal.
+#[derive(Debug)]
+pub(crate) struct Pos {
+    http: reqwest::Client,
+    base_url: String,
+    key: String,
+    pub(crate) sale_id: String,
+    pub(crate) poi_id: String,
+    /// The last ServiceID that was used.
+    last: AtomicU32,
+}
+
+/// What a POS is told about a payment.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) enum Heard {
+    /// Approved.
+    Success,
+    /// It did not happen, for this `ErrorCondition`.
+    Failure(String),
+    /// Reject: it never reached the terminal.
+    NotDelivered,
+    /// Reject: nobody knows yet.
+    NoResponse,
+    /// TransactionStatus only: it still runs.
+    InProgress,
+    /// TransactionStatus only: the terminal never had it.
+    NotFound,
+    /// Another HTTP status than 200.
+    Status(u16),
+    /// The connection broke.
+    Nothing,
+}
+
+impl Heard {
+    /// Whether it says that no money was moved.
+    pub(crate) fn denies(&self) -> bool {
+        matches!(self, Heard::Failure(_) | Heard::NotDelivered | Heard::NotFound)
+    }
+}
+
+impl fmt::Display for Heard {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Heard::Success => f.write_str("Success"),
+            Heard::Failure(condition) => f.write_str(condition),
+            Heard::NotDelivered => f.write_str("not delivered"),
+            Heard::NoResponse => f.write_str("no response"),
+            Heard::InProgress => f.write_str("InProgress"),
+            Heard::NotFound => f.write_str("NotFound"),
+            Heard::Status(status) => write!(f, "HTTP {status}"),
+            Heard::Nothing => f.write_str("nothing"),
+        }
+    }
+}
+
+impl Pos {
+    pub(crate) fn new(base_url: &str, key: &str, poi_id: &str) -> Pos {
+        Pos {
+            http: http_client(),
+            base_url: base_url.into(),
+            key: key.into(),
+            sale_id: "TILL-04".into(),
+            poi_id: poi_id.into(),
+            last: AtomicU32::new(0),
+        }
+    }
+
+    /// A ServiceID that was not used before.
+    pub(crate) fn fresh_service(&self) -> String {
+        format!("s{}", self.last.fetch_add(1, Ordering::Relaxed) + 1)
+    }
+
+    /// Pays 10.99 EUR for this sale, as a request of its own.
+    pub(crate) async fn pay(&self, service: &str, sale: &str) -> Heard {
+        heard(self.send(&self.payment(service, sale)).await)
+    }
+
+    /// Asks how that payment went, once.
+    pub(crate) async fn ask(&self, service: &str) -> Heard {
+        heard(self.send(&self.status_request(service)).await)
+    }
+
+    /// Asks until the answer is one to act on: also while a gateway starts again.
+    pub(crate) async fn ask_until_settled(&self, service: &str, within: Duration) -> Heard {
+        until(format!("{service} is settled"), within, async || {
+            match self.ask(service).await {
+                Heard::InProgress | Heard::Nothing | Heard::Status(503) => None,
+                heard => Some(heard),
+            }
+        })
+        .await
+    }
+
+    /// The terminals of the merchant account that have a connection.
+    pub(crate) async fn connected(&self, merchant_account: &str) -> Option<Vec<String>> {
+        self.connected_of(&json!({"merchantAccount": merchant_account})).await
+    }
+
+    /// Whether this one terminal answers a ping.
+    pub(crate) async fn is_connected(&self, merchant_account: &str) -> Option<bool> {
+        let question = json!({"merchantAccount": merchant_account, "uniqueTerminalId": self.poi_id});
+        Some(!self.connected_of(&question).await?.is_empty())
+    }
+
+    async fn connected_of(&self, question: &Value) -> Option<Vec<String>> {
+        let request = self.http.post(format!("{}/connectedTerminals", self.base_url)).header("x-api-key", &self.key);
+        let answer: Value = request.json(question).send().await.ok()?.json().await.ok()?;
+        let ids = answer["uniqueTerminalIds"].as_array()?.iter();
+        ids.map(|id| id.as_str().map(str::to_owned)).collect()
+    }
+
+    /// Sends a body to `/sync`: the status, and the bytes that came back; nothing if the connection broke.
+    pub(crate) async fn send(&self, body: &str) -> Option<(u16, Vec<u8>)> {
+        let request = self.http.post(format!("{}/sync", self.base_url)).header("x-api-key", &self.key);
+        let response = request.header("content-type", "application/json").body(body.to_owned()).send().await.ok()?;
+        let status = response.status().as_u16();
+        Some((status, response.bytes().await.ok()?.to_vec()))
+    }
+
+    /// A payment request; the same arguments give the same bytes.
+    pub(crate) fn payment(&self, service: &str, sale: &str) -> String {
+        let sale_data = json!({"SaleTransactionID": {"TransactionID": sale, "TimeStamp": "2026-11-20T09:15:00.000Z"}});
+        let amounts = json!({"AmountsReq": {"Currency": "EUR", "RequestedAmount": 10.99}});
+        self.request("Payment", service, &json!({"SaleData": sale_data, "PaymentTransaction": amounts}))
+    }
+
+    /// A TransactionStatus request about a payment, with a ServiceID of its own.
+    pub(crate) fn status_request(&self, service: &str) -> String {
+        let reference = json!({"MessageCategory": "Payment", "SaleID": self.sale_id, "ServiceID": service});
+        self.request("TransactionStatus", &self.fresh_service(), &json!({"MessageReference": reference}))
+    }
+
+    fn request(&self, category: &str, service: &str, body: &Value) -> String {
+        let header = json!({"ProtocolVersion": "3.0", "MessageClass": "Service", "MessageCategory": category,
+            "MessageType": "Request", "ServiceID": service, "SaleID": self.sale_id, "POIID": self.poi_id});
+        let mut request = json!({"MessageHeader": header});
+        request[format!("{category}Request")] = body.clone();
+        json!({"SaleToPOIRequest": request}).to_string()
+    }
+}
+
+fn heard(answer: Option<(u16, Vec<u8>)>) -> Heard {
+    let body = match answer {
+        None => return Heard::Nothing,
+        Some((200, body)) => body,
+        Some((status, _)) => return Heard::Status(status),
+    };
+    let body: Value = serde_json::from_slice(&body).expect("an answer is JSON");
+    if let Some(event) = body["SaleToPOIRequest"]["EventNotification"].as_object() {
+        let details = event["EventDetails"].as_str().expect("a Reject has details");
+        return match details {
+            d if d.starts_with("message=Failed+to+send") => Heard::NotDelivered,
+            d if d.starts_with("message=Did+not+receive") => Heard::NoResponse,
+            other => panic!("an unexpected Reject: {other}"),
+        };
+    }
+    let message = &body["SaleToPOIResponse"];
+    if let status @ Value::Object(_) = &message["TransactionStatusResponse"] {
+        let repeated = &status["RepeatedMessageResponse"]["RepeatedResponseMessageBody"]["PaymentResponse"];
+        return match status["Response"]["Result"].as_str() {
+            Some("Success") => outcome(repeated),
+            _ => outcome(status),
+        };
+    }
+    outcome(&message["PaymentResponse"])
+}
+
+fn outcome(response: &Value) -> Heard {
+    let response = &response["Response"];
+    match (response["Result"].as_str(), response["ErrorCondition"].as_str()) {
+        (Some("Success"), _) => Heard::Success,
+        (_, Some("InProgress")) => Heard::InProgress,
+        (_, Some("NotFound")) => Heard::NotFound,
+        (Some("Failure"), Some(condition)) => Heard::Failure(condition.into()),
+        _ => panic!("no Response as it should be: {response}"),
+    }
+}
+
+/// An HTTP client as a POS may have it: it knows no proxy, and waits longer than any gateway lets it wait.
+pub(crate) fn http_client() -> reqwest::Client {
+    // TLS is not used here, but the client wants it. It may be there already.
+    let _ = rustls::crypto::ring::default_provider().install_default();
+    reqwest::Client::builder().no_proxy().timeout(CLIENT_TIMEOUT).build().expect("an HTTP client")
+}

@@ -1,0 +1,91 @@
+//! What is said about a terminal's connection is true, and a terminal that is away is told apart at once.
+
+use std::time::{Duration, Instant};
+
+use serde_json::json;
+
+use crate::gateway_process::{GatewayProcess, MERCHANT, POI};
+use crate::interruptions::{AT_ONCE, Shop};
+use crate::pos::Heard;
+use crate::process::until;
+use crate::wire_terminal::{Incoming, WireTerminal};
+
+/// What a machine that runs other tests as well may add to a time that is measured.
+const SLACK: Duration = Duration::from_secs(1);
+
+#[tokio::test]
+async fn a_frozen_terminal_is_missed_in_time_and_is_back_within_a_second_of_its_hello() {
+    let mut shop = Shop::open(AT_ONCE).await;
+    assert_eq!(shop.pos.is_connected(MERCHANT).await, Some(true));
+    shop.terminal.process().freeze();
+    let frozen = Instant::now();
+
+    assert_eq!(shop.pos.is_connected(MERCHANT).await, Some(false));
+    let asked = frozen.elapsed();
+    let listed = until("the list is without it", Duration::from_secs(60), async || {
+        shop.pos.connected(MERCHANT).await.filter(Vec::is_empty).map(|_| frozen.elapsed())
+    })
+    .await;
+
+    let hellos = shop.proxy.seen("hello").len();
+    shop.terminal.process().thaw();
+    let thawed = Instant::now();
+    shop.is_connected().await;
+    let back = Instant::now();
+    let hello = shop.proxy.seen("hello").get(hellos).and_then(|hello| hello.passed).expect("it said hello again");
+    println!(
+        "frozen terminal: asked itself, missed after {asked:.1?}; in the list, missed after {listed:.1?}; after it was thawed, \
+         hello after {:.0?}, listed {:.0?} later",
+        hello - thawed,
+        back - hello
+    );
+    assert!(asked < Duration::from_secs(5) + SLACK, "a terminal that is asked has 5 s: {asked:?}");
+    assert!(listed < Duration::from_secs(40) + SLACK, "a half-open link is found within 40 s: {listed:?}");
+    assert!(back - hello < Duration::from_secs(1), "it is back within 1 s of its hello");
+    assert_eq!(shop.begin_to_pay().await.expect("a POS hears something"), Heard::Success);
+}
+
+#[tokio::test]
+async fn a_stale_hello_takes_nothing_over_from_a_living_link() {
+    let gateway = GatewayProcess::start().await;
+    let pos = gateway.pos(POI);
+    let terminal = WireTerminal::board(&gateway.base_url(), POI, &gateway.boarding_code(POI).await, "j_1").await;
+    let living = terminal.welcomed(5, "p_living").await;
+    let living = tokio::spawn(living.serve(|request| {
+        let request = nexo::Request::parse(request.to_owned().into()).expect("a request");
+        let header = request.header();
+        let header = json!({"ProtocolVersion": "3.0", "MessageClass": "Service", "MessageType": "Response",
+            "MessageCategory": header.category.as_str(), "SaleID": header.sale_id.as_str(),
+            "ServiceID": request.service_id().as_str(), "POIID": header.poi_id.as_str()});
+        let payment = json!({"Response": {"Result": "Success"}});
+        json!({"SaleToPOIResponse": {"MessageHeader": header, "PaymentResponse": payment}}).to_string()
+    }));
+
+    for attempt in [5, 4, 0] {
+        match terminal.hello(attempt, "p_stale").await.next().await {
+            Incoming::Closed(code, reason) => assert_eq!((code, &*reason), (4400, "stale hello")),
+            other => panic!("attempt {attempt}: expected a close, got {other:?}"),
+        }
+        assert_eq!(pos.is_connected(MERCHANT).await, Some(true), "the living link answers");
+        assert_eq!(pos.pay(&pos.fresh_service(), "sale-1").await, Heard::Success);
+    }
+    assert!(!living.is_finished(), "the living link stands");
+}
+
+#[tokio::test]
+async fn a_request_to_an_absent_terminal_is_refused_within_100_ms() {
+    const REQUESTS: usize = 1_000;
+    let gateway = GatewayProcess::start().await;
+    let pos = gateway.pos(POI);
+    let mut took = Vec::new();
+    for _ in 0..REQUESTS {
+        let asked = Instant::now();
+        let heard = pos.pay(&pos.fresh_service(), "sale-1").await;
+        took.push(asked.elapsed());
+        assert_eq!(heard, Heard::NotDelivered);
+    }
+    took.sort();
+    let (p50, p99) = (took[REQUESTS / 2], took[REQUESTS * 99 / 100]);
+    println!("{REQUESTS} requests to an absent terminal: refused after p50 {p50:.1?}, p99 {p99:.1?}");
+    assert!(p99 < Duration::from_millis(100), "p99 {p99:?}");
+}

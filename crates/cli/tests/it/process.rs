@@ -1,0 +1,179 @@
+//! Real processes: started, watched, stopped, killed. Whatever happens to a test, none outlives it, and what they wrote
+//! is shown if it fails.
+
+use std::fmt::Debug;
+use std::io::{BufRead as _, BufReader, Read};
+use std::process::{Child, Command, ExitStatus, Stdio};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::thread::{self, JoinHandle};
+use std::time::{Duration, Instant};
+
+use rustix::process::{Pid, Signal, kill_process};
+
+/// Between two looks at a condition.
+const LOOK_EVERY: Duration = Duration::from_millis(10);
+
+/// One running program.
+#[derive(Debug)]
+pub(crate) struct Process {
+    name: String,
+    child: Child,
+    output: Arc<Mutex<Vec<String>>>,
+    readers: Vec<JoinHandle<()>>,
+}
+
+/// The binary under test with one of its commands, told nothing by the environment.
+pub(crate) fn tillgate(command: &str) -> Command {
+    let mut tillgate = Command::new(env!("CARGO_BIN_EXE_tillgate"));
+    for (name, _) in std::env::vars_os().filter(|(name, _)| name.to_string_lossy().starts_with("TILLGATE_")) {
+        tillgate.env_remove(name);
+    }
+    tillgate.arg(command);
+    tillgate
+}
+
+impl Process {
+    /// Starts it; `name` stands before each line that it writes.
+    pub(crate) fn start(name: impl Into<String>, command: &mut Command) -> Process {
+        let name = name.into();
+        let child = command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn();
+        let mut child = child.unwrap_or_else(|error| panic!("{name} can't be started: {error}"));
+        let output = Arc::default();
+        let (stdout, stderr) = (child.stdout.take(), child.stderr.take());
+        let readers = [stdout.map(|out| collect(out, &output)), stderr.map(|err| collect(err, &output))];
+        Process { name, child, output, readers: readers.into_iter().flatten().collect() }
+    }
+
+    /// Its lines so far, of both streams.
+    pub(crate) fn output(&self) -> Vec<String> {
+        self.output.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    /// Ends it at once: nothing that it holds in memory is saved.
+    pub(crate) fn kill(&mut self) {
+        // It may have ended by itself.
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+
+    /// It gets no processor from here on, as on a machine that hangs; its sockets stay open.
+    pub(crate) fn freeze(&self) {
+        self.signal(Signal::STOP);
+    }
+
+    /// It goes on after [`Process::freeze`].
+    pub(crate) fn thaw(&self) {
+        self.signal(Signal::CONT);
+    }
+
+    /// Asks it to stop, as Ctrl-C does.
+    pub(crate) fn interrupt(&self) {
+        self.signal(Signal::INT);
+    }
+
+    /// Waits for it to end by itself.
+    pub(crate) async fn ended(&mut self, within: Duration) -> ExitStatus {
+        let what = format!("{} ends", self.name);
+        until(&what, within, async || self.child.try_wait().expect("a child of ours")).await
+    }
+
+    /// How it has ended, if it has.
+    pub(crate) fn exit(&mut self) -> Option<ExitStatus> {
+        self.child.try_wait().expect("a child of ours")
+    }
+
+    fn signal(&self, signal: Signal) {
+        kill_process(Pid::from_child(&self.child), signal).expect("a child of ours can be signalled");
+    }
+}
+
+impl Drop for Process {
+    fn drop(&mut self) {
+        self.kill();
+        for reader in self.readers.drain(..) {
+            let _ = reader.join();
+        }
+        if thread::panicking() {
+            for line in self.output() {
+                eprintln!("{}: {line}", self.name);
+            }
+        }
+    }
+}
+
+/// Waits until `look` finds what it looks for.
+///
+/// # Panics
+/// With `what` was awaited, when it is not there in time.
+pub(crate) async fn until<T>(what: impl Debug, within: Duration, mut look: impl AsyncFnMut() -> Option<T>) -> T {
+    let deadline = Instant::now() + within;
+    loop {
+        // A look that hangs is over at the deadline, too.
+        let left = deadline.saturating_duration_since(Instant::now());
+        match tokio::time::timeout(left.max(LOOK_EVERY), look()).await {
+            Ok(Some(found)) => return found,
+            Ok(None) if Instant::now() < deadline => tokio::time::sleep(LOOK_EVERY).await,
+            _ => panic!("not within {within:?}: {what:?}"),
+        }
+    }
+}
+
+fn collect(stream: impl Read + Send + 'static, output: &Arc<Mutex<Vec<String>>>) -> JoinHandle<()> {
+    let output = output.clone();
+    thread::spawn(move || {
+        for line in BufReader::new(stream).split(b'\n').map_while(Result::ok) {
+            let line = String::from_utf8_lossy(&line).into_owned();
+            output.lock().unwrap_or_else(PoisonError::into_inner).push(line);
+        }
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use std::fs;
+
+    use super::*;
+
+    fn shell(script: &str) -> Process {
+        Process::start("sh", Command::new("sh").args(["-c", script]))
+    }
+
+    fn state_of(process: &Process) -> Option<String> {
+        let status = fs::read_to_string(format!("/proc/{}/status", process.child.id())).ok()?;
+        status.lines().find_map(|line| line.strip_prefix("State:")).map(|state| state.trim().into())
+    }
+
+    #[tokio::test]
+    async fn lines_of_both_streams_are_kept() {
+        let mut process = shell("echo out; echo err >&2; exit 3");
+        assert_eq!(process.ended(Duration::from_secs(5)).await.code(), Some(3));
+        let lines = until("both lines", Duration::from_secs(5), async || {
+            Some(process.output()).filter(|lines| lines.len() == 2)
+        });
+        let mut lines = lines.await;
+        lines.sort();
+        assert_eq!(lines, ["err", "out"]);
+    }
+
+    #[tokio::test]
+    async fn a_frozen_process_stands_still_until_it_is_thawed() {
+        let process = shell("while :; do sleep 0.01; done");
+        process.freeze();
+        let stopped = async || state_of(&process).filter(|state| state.starts_with('T'));
+        until("it is stopped", Duration::from_secs(5), stopped).await;
+        process.thaw();
+        let running = async || state_of(&process).filter(|state| !state.starts_with('T'));
+        until("it runs", Duration::from_secs(5), running).await;
+    }
+
+    #[tokio::test]
+    async fn nothing_outlives_its_owner() {
+        let process = shell("trap '' INT TERM; echo ready; while :; do sleep 0.01; done");
+        let ready = async || process.output().first().map(|_| ());
+        until("it is ready", Duration::from_secs(5), ready).await;
+        process.interrupt();
+        let id = process.child.id();
+        drop(process);
+        assert!(!fs::exists(format!("/proc/{id}")).unwrap_or(true));
+    }
+}
