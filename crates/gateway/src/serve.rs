@@ -96,7 +96,11 @@ impl From<OpenError> for StartError {
 /// [`StartError`]; then nothing is left running.
 pub async fn start(config: Config) -> Result<Running, StartError> {
     config.check()?;
-    let tls = config.tls.as_ref().map(|tls| tls_config(&tls.cert, &tls.key).map(|made| (tls.listen, made))).transpose()?;
+    let tls = config
+        .tls
+        .as_ref()
+        .map(|tls| tls_config(&tls.cert, &tls.key).map(|made| (tls.listen, made)))
+        .transpose()?;
     let plain = Listener::plain(config.listen).await.map_err(|error| cannot_listen(config.listen, error))?;
     let tls = match tls {
         Some((address, made)) => {
@@ -169,7 +173,11 @@ fn build(
         tasks: tasks.clone(),
         body_limit: config.body_limit,
     };
-    let board = BoardApi { boarding: boarding.clone(), proxies: Proxies(config.behind_proxy.clone()) };
+    let board = BoardApi {
+        boarding: boarding.clone(),
+        presence: presence.clone(),
+        proxies: Proxies(config.behind_proxy.clone()),
+    };
     let management = ManagementApi { access, boarding };
     let health = Health { store: store.clone(), stopping: sockets.stop.clone() };
     Router::new()
@@ -270,12 +278,14 @@ async fn alive() -> Response {
 /// It takes requests: send it none if this fails.
 async fn ready(State(health): State<Arc<Health>>) -> Response {
     if health.stopping.is_cancelled() {
-        return Problem::try_again(StatusCode::SERVICE_UNAVAILABLE, "The gateway is stopping.").into_response();
+        return Problem::try_again(StatusCode::SERVICE_UNAVAILABLE, "The gateway is stopping.")
+            .into_response();
     }
     match timeout(READY_MAX, health.store.facts()).await {
         Ok(Ok(_)) => ([(header::CACHE_CONTROL, "no-store")], "ready").into_response(),
         Ok(Err(_)) | Err(_) => {
-            Problem::try_again(StatusCode::SERVICE_UNAVAILABLE, "The database does not answer.").into_response()
+            Problem::try_again(StatusCode::SERVICE_UNAVAILABLE, "The database does not answer.")
+                .into_response()
         }
     }
 }
@@ -286,5 +296,8 @@ async fn nothing_here() -> Problem {
 
 /// `Allow` is added by the router.
 async fn other_method() -> Problem {
-    Problem::new(StatusCode::METHOD_NOT_ALLOWED, "This path takes other methods; the header Allow lists them.")
+    Problem::new(
+        StatusCode::METHOD_NOT_ALLOWED,
+        "This path takes other methods; the header Allow lists them.",
+    )
 }

@@ -305,6 +305,13 @@ pub enum Op {
     },
     /// Write down what a Sale system was told. Answers `Done`.
     NoteTold(Told),
+    /// A terminal's telemetry has changed: the `device` object as it came. Answers `Done`.
+    NoteDevice {
+        /// Whose.
+        poi: PoiId,
+        /// A JSON object.
+        device: String,
+    },
     /// Keep a terminal's notification until the POS has it. Answers `Done`.
     Notification {
         /// From which terminal.
@@ -331,7 +338,9 @@ impl Op {
     /// Where this op queues.
     pub fn lane(&self) -> Lane {
         match self {
-            Op::NoteReceived(_) | Op::NoteTold(_) | Op::Notification { .. } => Lane::Rest,
+            Op::NoteReceived(_) | Op::NoteTold(_) | Op::NoteDevice { .. } | Op::Notification { .. } => {
+                Lane::Rest
+            }
             Op::Settle { outcome: Outcome::Unknown, .. } => Lane::Rest,
             _ => Lane::Money,
         }
@@ -515,5 +524,234 @@ pub fn decide_hello(boarded: Option<&Boarded>, claim: &HelloClaim) -> Reply {
         Some(boarded) if boarded.journal != claim.journal => Reply::WrongJournal,
         Some(boarded) if claim.attempt <= boarded.attempt => Reply::StaleHello { highest: boarded.attempt },
         Some(boarded) => Reply::Raised { epoch: Epoch(boarded.epoch.0 + 1), journal_boarded: boarded.at },
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const NOW: WallMs = WallMs(1_800_000_000_000);
+    const EPOCH: Epoch = Epoch(7);
+
+    fn record(category: MessageCategory, outcome: Outcome) -> Record {
+        let key = ExchangeKey {
+            poi: PoiId::parse("P400Plus-275008565").unwrap(),
+            device: None,
+            service: ServiceId::parse("42").unwrap(),
+        };
+        Record {
+            exchange: ExchangeId::parse("x_1").unwrap(),
+            delivery: DeliveryId::parse("d_1").unwrap(),
+            key,
+            sale: SaleId::parse("TILL-1").unwrap(),
+            category,
+            digest: Digest([1; 32]),
+            encrypted: false,
+            admitted: NOW,
+            journal: None,
+            epoch: EPOCH,
+            received: false,
+            outcome,
+        }
+    }
+
+    fn payment(outcome: Outcome) -> Record {
+        record(MessageCategory::PAYMENT, outcome)
+    }
+
+    fn other_body(record: Record) -> Record {
+        Record { digest: Digest([2; 32]), ..record }
+    }
+
+    /// One of each outcome.
+    fn outcomes() -> Vec<Outcome> {
+        vec![
+            Outcome::Open,
+            Outcome::Unknown,
+            Outcome::Refused(Refused::Withdrawn),
+            Outcome::Refused(Refused::Aborted),
+            Outcome::NeverReached,
+            Outcome::Answered(Answered::Empty),
+            Outcome::Answered(Answered::NotReplayable),
+            Outcome::Answered(Answered::Message(Bytes::from_static(b"{}"))),
+            Outcome::UnknownFinal(Cannot::Indeterminate),
+            Outcome::UnknownFinal(Cannot::Misfit),
+        ]
+    }
+
+    fn admit(new: &Record, found: Option<&Record>, fence: Option<FenceReason>) -> AdmitDecision {
+        decide_admit(new, EPOCH, found, fence)
+    }
+
+    #[test]
+    fn a_new_identity_is_inserted() {
+        assert_eq!(admit(&payment(Outcome::Open), None, None), AdmitDecision::Insert);
+    }
+
+    #[test]
+    fn an_admission_under_another_epoch_writes_nothing_unless_it_is_not_to_be_delivered() {
+        let late = Record { epoch: Epoch(6), ..payment(Outcome::Open) };
+        assert_eq!(admit(&late, None, None), AdmitDecision::EpochPassed);
+        let absent = Record { epoch: Epoch(0), ..payment(Outcome::NeverReached) };
+        assert_eq!(admit(&absent, None, None), AdmitDecision::Insert);
+    }
+
+    #[test]
+    fn a_repeat_finds_its_record_also_under_another_epoch() {
+        let late = Record { epoch: Epoch(6), ..payment(Outcome::Open) };
+        assert_eq!(admit(&late, Some(&payment(Outcome::Unknown)), None), AdmitDecision::Found);
+    }
+
+    #[test]
+    fn money_is_tried_again_only_after_its_own_withdrawal() {
+        let again = AdmitDecision::TryAgain(payment(Outcome::Open).exchange);
+        for outcome in outcomes() {
+            let expected = match outcome {
+                Outcome::Refused(Refused::Withdrawn) => again.clone(),
+                _ => AdmitDecision::Found,
+            };
+            let found = payment(outcome);
+            assert_eq!(admit(&payment(Outcome::Open), Some(&found), None), expected, "{:?}", found.outcome);
+            let other = other_body(payment(Outcome::Open));
+            assert_eq!(admit(&other, Some(&found), None), AdmitDecision::Found, "{:?}", found.outcome);
+        }
+    }
+
+    #[test]
+    fn other_categories_get_their_service_id_back_when_nothing_ran() {
+        for outcome in outcomes() {
+            let expected = match outcome {
+                Outcome::Refused(_) | Outcome::NeverReached => {
+                    AdmitDecision::TryAgain(payment(Outcome::Open).exchange)
+                }
+                _ => AdmitDecision::Found,
+            };
+            let found = record(MessageCategory::DIAGNOSIS, outcome);
+            let new = other_body(record(MessageCategory::DIAGNOSIS, Outcome::Open));
+            assert_eq!(admit(&new, Some(&found), None), expected, "{:?}", found.outcome);
+        }
+        // But not to a payment, nor that of one.
+        let found = record(MessageCategory::DIAGNOSIS, Outcome::NeverReached);
+        assert_eq!(admit(&other_body(payment(Outcome::Open)), Some(&found), None), AdmitDecision::Found);
+        let new = other_body(record(MessageCategory::DIAGNOSIS, Outcome::Open));
+        assert_eq!(admit(&new, Some(&payment(Outcome::NeverReached)), None), AdmitDecision::Found);
+    }
+
+    #[test]
+    fn a_fence_beats_a_refusal_and_no_record_that_may_have_run() {
+        let fence = Some(FenceReason::ToldNotFound);
+        let new = payment(Outcome::Open);
+        assert_eq!(admit(&new, None, fence), AdmitDecision::Fenced(FenceReason::ToldNotFound));
+        for outcome in outcomes() {
+            let expected = match outcome {
+                Outcome::Refused(_) | Outcome::NeverReached => {
+                    AdmitDecision::Fenced(FenceReason::ToldNotFound)
+                }
+                _ => AdmitDecision::Found,
+            };
+            let found = payment(outcome);
+            assert_eq!(admit(&new, Some(&found), fence), expected, "{:?}", found.outcome);
+        }
+    }
+
+    #[test]
+    fn after_48_hours_a_service_id_is_anybodys() {
+        let found = payment(Outcome::Unknown);
+        let at = |admitted| Record { admitted, ..other_body(payment(Outcome::Open)) };
+        let last = WallMs(NOW.0 + IDENTITY_MS - 1);
+        assert_eq!(admit(&at(last), Some(&found), None), AdmitDecision::Found);
+        assert!(!decide_fence(Some(&found), last));
+        let over = WallMs(NOW.0 + IDENTITY_MS);
+        assert_eq!(admit(&at(over), Some(&found), None), AdmitDecision::Insert);
+        assert!(decide_fence(Some(&found), over));
+    }
+
+    #[test]
+    fn a_clock_that_was_set_back_frees_no_service_id() {
+        let found = payment(Outcome::Unknown);
+        let new = Record { admitted: WallMs(0), ..payment(Outcome::Open) };
+        assert_eq!(admit(&new, Some(&found), None), AdmitDecision::Found);
+    }
+
+    #[test]
+    fn a_fence_stands_beside_nothing_that_ran_or_may_have() {
+        assert!(decide_fence(None, NOW));
+        for outcome in outcomes() {
+            let free = matches!(outcome, Outcome::Refused(_) | Outcome::NeverReached);
+            assert_eq!(decide_fence(Some(&payment(outcome.clone())), NOW), free, "{outcome:?}");
+        }
+    }
+
+    #[test]
+    fn a_device_id_belongs_to_the_identity_of_class_device_only() {
+        let key = |class| {
+            let device = DeviceId::parse("1").ok();
+            ExchangeKey::new(
+                payment(Outcome::Open).key.poi,
+                class,
+                device,
+                payment(Outcome::Open).key.service,
+            )
+        };
+        assert_eq!(key(MessageClass::Service), payment(Outcome::Open).key);
+        assert_ne!(key(MessageClass::Device), payment(Outcome::Open).key);
+    }
+
+    #[test]
+    fn an_outcome_is_decided_once() {
+        for now in outcomes() {
+            for new in outcomes() {
+                let expected = match (&now, &new) {
+                    (Outcome::Open, new) => *new != Outcome::Open,
+                    (Outcome::Unknown, new) => !new.is_undecided(),
+                    (Outcome::UnknownFinal(_), Outcome::Answered(_)) => true,
+                    _ => false,
+                };
+                assert_eq!(may_become(&now, &new), expected, "{now:?} to {new:?}");
+            }
+        }
+    }
+
+    fn claim(journal: &str, attempt: u64) -> HelloClaim {
+        HelloClaim {
+            poi: payment(Outcome::Open).key.poi,
+            journal: JournalId::parse(journal).unwrap(),
+            attempt,
+            firmware_version: None,
+            platform: None,
+            device: None,
+            at: NOW,
+        }
+    }
+
+    #[test]
+    fn a_hello_raises_the_epoch_only_with_the_boarded_journal_and_a_higher_attempt() {
+        let boarded =
+            Boarded { journal: JournalId::parse("j_1").unwrap(), attempt: 41, epoch: EPOCH, at: NOW };
+        let decide = |claim| decide_hello(Some(&boarded), &claim);
+        assert_eq!(decide(claim("j_1", 42)), Reply::Raised { epoch: Epoch(8), journal_boarded: NOW });
+        assert_eq!(decide(claim("j_1", 41)), Reply::StaleHello { highest: 41 });
+        assert_eq!(decide(claim("j_2", 99)), Reply::WrongJournal);
+        assert_eq!(decide_hello(None, &claim("j_1", 42)), Reply::NotBoarded);
+    }
+
+    #[test]
+    fn a_ledger_recovers_for_48_hours_after_a_restore() {
+        let restored =
+            LedgerFacts { complete_since: NOW, restored: Some(Restored { at: NOW, backup: WallMs(0) }) };
+        assert!(restored.is_recovering(WallMs(NOW.0 + IDENTITY_MS - 1)));
+        assert!(!restored.is_recovering(WallMs(NOW.0 + IDENTITY_MS)));
+        assert!(!LedgerFacts { restored: None, ..restored }.is_recovering(NOW));
+    }
+
+    #[test]
+    fn what_a_pos_or_a_terminal_waits_for_goes_first() {
+        let delivery = payment(Outcome::Open).delivery;
+        let settle = |outcome| Op::Settle { delivery: delivery.clone(), outcome, evidence: None };
+        assert_eq!(settle(Outcome::NeverReached).lane(), Lane::Money);
+        assert_eq!(settle(Outcome::Unknown).lane(), Lane::Rest);
+        assert_eq!(Op::NoteReceived(delivery.clone()).lane(), Lane::Rest);
+        assert_eq!(Op::Withdraw(delivery).lane(), Lane::Money);
     }
 }

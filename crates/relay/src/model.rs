@@ -9,8 +9,8 @@ use nexo::PoiId;
 
 use crate::id::{DeliveryId, Epoch, JournalId};
 use crate::ledger::{
-    AdmitDecision, Boarded, Evidence, ExchangeKey, FenceReason, IDENTITY_HOURS, Op, Outcome, Record, Refused, Reply,
-    Told, decide_admit, decide_fence, decide_hello, may_become,
+    AdmitDecision, Boarded, Evidence, ExchangeKey, FenceReason, IDENTITY_HOURS, Op, Outcome, Record, Refused,
+    Reply, Told, decide_admit, decide_fence, decide_hello, may_become,
 };
 use crate::time::WallMs;
 
@@ -100,7 +100,9 @@ impl Ledger {
             }
             Op::TakeHello(claim) => {
                 let reply = decide_hello(self.boarded.get(&claim.poi), &claim);
-                if let (Reply::Raised { epoch, .. }, Some(boarded)) = (&reply, self.boarded.get_mut(&claim.poi)) {
+                if let (Reply::Raised { epoch, .. }, Some(boarded)) =
+                    (&reply, self.boarded.get_mut(&claim.poi))
+                {
                     boarded.attempt = claim.attempt;
                     boarded.epoch = *epoch;
                 }
@@ -124,8 +126,10 @@ impl Ledger {
                 Reply::Done
             }
             Op::Look { keys, company, at } => {
-                let records =
-                    keys.iter().filter_map(|key| self.latest(key, &company)).filter(|r| r.holds_its_identity(at));
+                let records = keys
+                    .iter()
+                    .filter_map(|key| self.latest(key, &company))
+                    .filter(|r| r.holds_its_identity(at));
                 let records = records.cloned().collect();
                 let fence = keys.first().and_then(|key| self.fence(key, &company, at));
                 Reply::Records { records, fence }
@@ -150,6 +154,7 @@ impl Ledger {
                 self.told.push(told);
                 Reply::Done
             }
+            Op::NoteDevice { .. } => Reply::Done,
             Op::Notification { id, message, .. } => {
                 if self.notifications.iter().all(|(known, _)| *known != id) {
                     self.notifications.push((id, message));
@@ -187,7 +192,11 @@ impl Ledger {
     }
 
     fn latest(&self, key: &ExchangeKey, company: &str) -> Option<&Record> {
-        self.rows.iter().rev().find(|row| row.record.key == *key && *row.company == *company).map(|row| &row.record)
+        self.rows
+            .iter()
+            .rev()
+            .find(|row| row.record.key == *key && *row.company == *company)
+            .map(|row| &row.record)
     }
 
     fn fence(&self, key: &ExchangeKey, company: &str, at: WallMs) -> Option<FenceReason> {

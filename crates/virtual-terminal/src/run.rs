@@ -16,7 +16,7 @@ use crate::http::{Http, HttpError};
 use crate::journal::{Journal, JournalError, Record};
 use crate::random::{self, NoRandomness, Random};
 use crate::secret::Secret;
-use crate::shell::{Command, Identity, Shell};
+use crate::shell::{Command, Identity, Shell, Shown};
 
 /// A payment terminal in software.
 #[derive(Debug)]
@@ -79,6 +79,7 @@ pub enum State {
 #[derive(Debug)]
 pub struct Handle {
     state: watch::Receiver<State>,
+    busy: watch::Receiver<bool>,
     executions: watch::Receiver<Vec<Execution>>,
     commands: mpsc::Sender<Command>,
     task: JoinHandle<()>,
@@ -111,6 +112,7 @@ impl VirtualTerminal {
         device.merchant_account = merchant_account;
         device.store = store;
         let (state, state_seen) = watch::channel(State::Connecting);
+        let (busy, busy_seen) = watch::channel(false);
         let (executions, executions_seen) = watch::channel(Vec::new());
         // One is enough: whoever sends a second one waits for the same end.
         let (commands, orders) = mpsc::channel(1);
@@ -131,11 +133,10 @@ impl VirtualTerminal {
             Terminal::restore(clock.now(), entries),
             device,
             journal,
-            state,
-            executions,
+            Shown { state, busy, executions },
         );
         let task = tokio::spawn(shell.run(orders).instrument(span));
-        Ok(Handle { state: state_seen, executions: executions_seen, commands, task })
+        Ok(Handle { state: state_seen, busy: busy_seen, executions: executions_seen, commands, task })
     }
 }
 
@@ -143,6 +144,11 @@ impl Handle {
     /// What the terminal is doing, as it changes.
     pub fn state(&self) -> watch::Receiver<State> {
         self.state.clone()
+    }
+
+    /// Whether a request runs, so that others are answered *busy*, as it changes.
+    pub fn busy(&self) -> watch::Receiver<bool> {
+        self.busy.clone()
     }
 
     /// The payments that were really executed in the last 48 h, oldest first.

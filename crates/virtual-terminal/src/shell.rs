@@ -68,8 +68,15 @@ pub(crate) struct Shell {
     settings: Settings,
     /// Set when the terminal is to stop: when it stops waiting for that.
     stopping: Option<Duration>,
-    state: watch::Sender<State>,
-    executions: watch::Sender<Vec<Execution>>,
+    shown: Shown,
+}
+
+/// What a terminal's handle can see of it.
+pub(crate) struct Shown {
+    pub(crate) state: watch::Sender<State>,
+    /// A request runs, so that others are answered *busy*.
+    pub(crate) busy: watch::Sender<bool>,
+    pub(crate) executions: watch::Sender<Vec<Execution>>,
 }
 
 /// The terminal's connection, or what stands in for it.
@@ -157,8 +164,7 @@ impl Shell {
         terminal: Terminal,
         device: Device,
         journal: Journal,
-        state: watch::Sender<State>,
-        executions: watch::Sender<Vec<Execution>>,
+        shown: Shown,
     ) -> Shell {
         let mut writer = Writer::new(journal);
         if identity.token.is_some() {
@@ -177,8 +183,7 @@ impl Shell {
             upkeep: Upkeep::default(),
             settings: Settings::default(),
             stopping: None,
-            state,
-            executions,
+            shown,
         }
     }
 
@@ -264,7 +269,9 @@ impl Shell {
         let (identity, device, terminal) = (&self.identity, &self.device, &self.terminal);
         self.writer.begin(|| whole(identity, device, terminal));
         let executions = self.terminal.executions();
-        self.executions.send_if_modified(|shown| catch_up(shown, executions));
+        self.shown.executions.send_if_modified(|shown| catch_up(shown, executions));
+        let busy = self.terminal.running().is_some();
+        self.shown.busy.send_if_modified(|shown| std::mem::replace(shown, busy) != busy);
     }
 
     async fn carry_out(&mut self, effect: Effect) {
@@ -355,7 +362,7 @@ impl Shell {
     }
 
     fn show(&self, state: State) {
-        self.state.send_if_modified(|shown| {
+        self.shown.state.send_if_modified(|shown| {
             let changed = *shown != state;
             *shown = state;
             changed

@@ -174,7 +174,10 @@ mod tests {
         assert_eq!(read(&[("x-api-key", "tg_key_1"), basic]).unwrap(), "key tg_key_1");
         assert_eq!(read(&[("x-api-key", ""), basic]).unwrap(), "user user, password pa:ss");
         assert_eq!(read(&[basic]).unwrap(), "user user, password pa:ss");
-        assert_eq!(read(&[("authorization", "basic  dXNlcjpwYTpzcw==")]).unwrap(), "user user, password pa:ss");
+        assert_eq!(
+            read(&[("authorization", "basic  dXNlcjpwYTpzcw==")]).unwrap(),
+            "user user, password pa:ss"
+        );
     }
 
     #[test]

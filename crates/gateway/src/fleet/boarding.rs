@@ -111,10 +111,13 @@ impl Boarding {
     ) -> Result<(TerminalToken, Terminal), BoardError> {
         let token = TerminalToken::fresh();
         let now = self.clock.now().wall;
-        let boarded = self.store.board(poi, code.hash(), journal, TokenHash(token.sha256()), now, address).await;
+        let boarded =
+            self.store.board(poi, code.hash(), journal, TokenHash(token.sha256()), now, address).await;
         match &boarded {
             Ok(_) => tracing::info!(poi.id = %poi, "boarded"),
-            Err(BoardError::Refused(reason)) => tracing::warn!(poi.id = %poi, client.address = %address, %reason, "not boarded"),
+            Err(BoardError::Refused(reason)) => {
+                tracing::warn!(poi.id = %poi, client.address = %address, %reason, "not boarded")
+            }
             Err(BoardError::Store(_)) => {} // Logged by whoever answers.
         }
         boarded.map(|terminal| (token, terminal))
@@ -172,7 +175,12 @@ mod tests {
         let shown = code.reveal();
         assert_eq!((shown.len(), &shown[5..6]), (11, "-"));
         assert_ne!(code, BoardingCode::fresh());
-        for typed in [shown.clone(), shown.to_lowercase(), shown.replace('-', ""), format!(" {} ", shown.replace('-', " "))] {
+        for typed in [
+            shown.clone(),
+            shown.to_lowercase(),
+            shown.replace('-', ""),
+            format!(" {} ", shown.replace('-', " ")),
+        ] {
             assert_eq!(BoardingCode::typed(&typed).hash(), code.hash(), "{typed}");
         }
         assert_eq!(format!("{code:?}"), "BoardingCode(..)");

@@ -55,12 +55,20 @@ impl Directory {
     }
 
     /// Whether this company has such a merchant account.
-    pub(crate) async fn has_merchant(&self, company: &CompanyCode, merchant: &MerchantCode) -> Result<bool, StoreError> {
+    pub(crate) async fn has_merchant(
+        &self,
+        company: &CompanyCode,
+        merchant: &MerchantCode,
+    ) -> Result<bool, StoreError> {
         Ok(self.store.merchant_account(merchant).await?.is_some_and(|account| account.company == *company))
     }
 
     /// Whether this merchant account has such a store.
-    pub(crate) async fn has_store(&self, merchant: &MerchantCode, store: &StoreCode) -> Result<bool, StoreError> {
+    pub(crate) async fn has_store(
+        &self,
+        merchant: &MerchantCode,
+        store: &StoreCode,
+    ) -> Result<bool, StoreError> {
         Ok(self.store.store_details(merchant, store).await?.is_some())
     }
 

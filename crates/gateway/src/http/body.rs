@@ -132,8 +132,14 @@ mod tests {
 
     #[tokio::test]
     async fn a_body_over_the_limit_is_refused() {
-        assert_eq!(read(&HeaderMap::new(), Body::from("abcd"), 3).await, Err(BodyError::TooLarge { limit: 3 }));
-        assert_eq!(read(&HeaderMap::new(), chunks(&["ab", "cd"]), 3).await, Err(BodyError::TooLarge { limit: 3 }));
+        assert_eq!(
+            read(&HeaderMap::new(), Body::from("abcd"), 3).await,
+            Err(BodyError::TooLarge { limit: 3 })
+        );
+        assert_eq!(
+            read(&HeaderMap::new(), chunks(&["ab", "cd"]), 3).await,
+            Err(BodyError::TooLarge { limit: 3 })
+        );
     }
 
     #[tokio::test]

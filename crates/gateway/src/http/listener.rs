@@ -4,6 +4,7 @@
 //! request's head for longer than a named time; and once [`Listener::serve`] has returned, none of them is left, but for
 //! those that were upgraded, which belong to whoever upgraded them.
 
+use std::convert::Infallible;
 use std::io;
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
@@ -12,12 +13,12 @@ use std::time::Duration;
 
 use axum::Router;
 use axum::body::Body;
-use axum::http::Request;
+use axum::http::{HeaderName, HeaderValue, Request};
 use hyper::body::Incoming;
 use hyper::server::conn::http1;
 use hyper::service::{Service as _, service_fn};
-use hyper_util::service::TowerToHyperService;
 use hyper_util::rt::{TokioIo, TokioTimer};
+use hyper_util::service::TowerToHyperService;
 use rustls::ServerConfig;
 use rustls::pki_types::pem::PemObject as _;
 use rustls::pki_types::{CertificateDer, PrivateKeyDer};
@@ -39,6 +40,12 @@ pub(crate) const TLS_HANDSHAKE_MAX: Duration = Duration::from_secs(10);
 /// A request's head must come within this, from its connection's first moment or from the end of the request before. So it
 /// also ends connections that are kept open and not used.
 pub(crate) const HEADER_READ_MAX: Duration = Duration::from_secs(10);
+
+/// Tells clients to open a new connection rather than to use one that we may be about to end ([`HEADER_READ_MAX`]): a payment
+/// that meets the end of its connection has no answer, and no client may send it again by itself.
+const KEPT_FOR: HeaderValue = HeaderValue::from_static("timeout=5");
+
+const KEEP_ALIVE: HeaderName = HeaderName::from_static("keep-alive");
 
 /// The largest head of a request, and how much of a body is read at once. hyper takes no less than 8 KiB.
 const BUFFER_MAX: usize = 16 * 1024;
@@ -185,7 +192,12 @@ where
     let service = service_fn(move |mut request: Request<Incoming>| {
         request.extensions_mut().insert(peer);
         request.extensions_mut().insert(place.clone());
-        router.call(request.map(Body::new))
+        let answer = router.call(request.map(Body::new));
+        async {
+            let mut response = answer.await?;
+            response.headers_mut().insert(KEEP_ALIVE, KEPT_FOR);
+            Ok::<_, Infallible>(response)
+        }
     });
     let connection = http1::Builder::new()
         .timer(TokioTimer::new())
@@ -249,7 +261,8 @@ pub(crate) fn tls_config(cert: &Path, key: &Path) -> Result<Arc<ServerConfig>, T
     let chain: Vec<_> = CertificateDer::pem_file_iter(cert)
         .and_then(Iterator::collect)
         .map_err(|source| unreadable("a certificate chain", cert, source))?;
-    let private = PrivateKeyDer::from_pem_file(key).map_err(|source| unreadable("a private key", key, source))?;
+    let private =
+        PrivateKeyDer::from_pem_file(key).map_err(|source| unreadable("a private key", key, source))?;
     let provider = Arc::new(rustls::crypto::ring::default_provider());
     let mut config = ServerConfig::builder_with_provider(provider)
         .with_safe_default_protocol_versions()
@@ -306,7 +319,8 @@ mod tests {
     #[tokio::test(start_paused = true)]
     async fn a_request_knows_its_peer() {
         let sockets = Sockets::new();
-        let router = Router::new().route("/", get(|Extension(Peer(peer)): Extension<Peer>| async move { peer.to_string() }));
+        let router = Router::new()
+            .route("/", get(|Extension(Peer(peer)): Extension<Peer>| async move { peer.to_string() }));
         let mut stream = connect(router, &sockets).await;
         stream.write_all(b"GET / HTTP/1.1\r\nConnection: close\r\n\r\n").await.unwrap();
         assert!(read_all(stream).await.ends_with("\r\n\r\n192.0.2.7:4711"));
@@ -359,6 +373,9 @@ mod tests {
     #[test]
     fn a_missing_certificate_is_named() {
         let error = tls_config(Path::new("/nowhere/cert.pem"), Path::new("/nowhere/key.pem")).unwrap_err();
-        assert!(error.to_string().starts_with("cannot read a certificate chain from /nowhere/cert.pem: "), "{error}");
+        assert!(
+            error.to_string().starts_with("cannot read a certificate chain from /nowhere/cert.pem: "),
+            "{error}"
+        );
     }
 }

@@ -231,7 +231,10 @@ mod tests {
     #[tokio::test]
     async fn a_problem_is_written_as_rfc_7807() {
         let (status, kind, retry, body) = written(Problem::unauthorized()).await;
-        assert_eq!((status, kind.as_deref(), retry), (StatusCode::UNAUTHORIZED, Some("application/problem+json"), None));
+        assert_eq!(
+            (status, kind.as_deref(), retry),
+            (StatusCode::UNAUTHORIZED, Some("application/problem+json"), None)
+        );
         assert_eq!(
             body,
             r#"{"type":"about:blank","title":"Unauthorized","status":401,"detail":"No valid API key. Send one in the header x-api-key, or a user and password by HTTP Basic.","errorCode":"00_401"}"#
@@ -254,12 +257,16 @@ mod tests {
     #[tokio::test]
     async fn a_classic_error_has_its_four_members() {
         let (status, kind, retry, body) = written(ClassicError::unauthorized()).await;
-        assert_eq!((status, kind.as_deref(), retry), (StatusCode::UNAUTHORIZED, Some("application/json"), None));
+        assert_eq!(
+            (status, kind.as_deref(), retry),
+            (StatusCode::UNAUTHORIZED, Some("application/json"), None)
+        );
         assert_eq!(
             body,
             r#"{"status":401,"errorCode":"000","message":"HTTP Status Response - Unauthorized","errorType":"security"}"#
         );
-        let (_, _, retry, body) = written(ClassicError::try_again(StatusCode::SERVICE_UNAVAILABLE, "Later.")).await;
+        let (_, _, retry, body) =
+            written(ClassicError::try_again(StatusCode::SERVICE_UNAVAILABLE, "Later.")).await;
         assert_eq!(retry.as_deref(), Some("1"));
         assert_eq!(body, r#"{"status":503,"errorCode":"000","message":"Later.","errorType":"internal"}"#);
     }

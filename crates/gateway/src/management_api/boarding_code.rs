@@ -38,7 +38,8 @@ pub(super) async fn make(
 }
 
 async fn try_make(api: &ManagementApi, terminal_id: &str, headers: &HeaderMap) -> Result<Made, Problem> {
-    let caller = api.access.authenticate(headers).await.and_then(|c| c.require(Role::TerminalActionsWrite))?;
+    let caller =
+        api.access.authenticate(headers).await.and_then(|c| c.require(Role::TerminalActionsWrite))?;
     // What can't be a POIID is no terminal's.
     let poi = PoiId::parse(terminal_id).map_err(|_| Problem::from(NoCode::Unknown))?;
     let made = api.boarding.make_code_for(&caller, &poi).await?;

@@ -64,9 +64,13 @@ impl LinkHandle {
     pub(crate) fn frame(&self, frame: ToGateway) {
         let connection = &self.connection;
         match frame {
-            ToGateway::Received(delivery) => self.drive(|inner, _| inner.desk.handle_received(connection, &delivery)),
+            ToGateway::Received(delivery) => {
+                self.drive(|inner, _| inner.desk.handle_received(connection, &delivery))
+            }
             ToGateway::Result(delivery, message) => self.report(delivery, Report::Result(message)),
-            ToGateway::Indeterminate(delivery, reason) => self.report(delivery, Report::Indeterminate(reason)),
+            ToGateway::Indeterminate(delivery, reason) => {
+                self.report(delivery, Report::Indeterminate(reason))
+            }
             ToGateway::Notify(id, message) => {
                 self.drive(|inner, now| inner.desk.handle_notification(now, connection, id, message));
             }

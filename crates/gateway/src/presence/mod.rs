@@ -42,7 +42,7 @@ pub(crate) struct Presence {
     calls: CallIds,
     shards: Vec<Mutex<HashMap<PoiId, Arc<Counter>>>>,
     hasher: RandomState,
-    timers: Timers,
+    timers: Arc<Timers>,
     tasks: TaskTracker,
 }
 
@@ -76,7 +76,12 @@ pub(crate) struct Told {
 
 impl Presence {
     /// An empty node. `store` is where its desks keep their ledger.
-    pub(crate) fn new(store: Arc<dyn Store>, clock: Clock, facts: LedgerFacts, tasks: TaskTracker) -> Arc<Presence> {
+    pub(crate) fn new(
+        store: Arc<dyn Store>,
+        clock: Clock,
+        facts: LedgerFacts,
+        tasks: TaskTracker,
+    ) -> Arc<Presence> {
         let presence = Arc::new(Presence {
             store,
             clock,
@@ -85,7 +90,7 @@ impl Presence {
             calls: CallIds::default(),
             shards: (0..SHARDS).map(|_| Mutex::default()).collect(),
             hasher: RandomState::new(),
-            timers: Timers::default(),
+            timers: Arc::default(),
             tasks,
         });
         timers::spawn(&presence);
@@ -142,6 +147,11 @@ impl Presence {
         receiver.await.unwrap_or(Told { answer: Answer::TryAgain, exchange: None })
     }
 
+    /// The terminal was boarded again: the link that its former token opened ends.
+    pub(crate) fn token_ended(self: &Arc<Self>, poi: &PoiId) {
+        self.with_desk(poi, |inner, now| inner.desk.handle_token_ended(now));
+    }
+
     /// Hands in a result outside of a link, and waits until it is on disk; the outer `None` when that takes too long.
     pub(crate) async fn hand_in(
         self: &Arc<Self>,
@@ -158,6 +168,13 @@ impl Presence {
         });
         let _leave = Leave { presence: self, counter, call };
         tokio::time::timeout(wait, receiver).await.ok()?.ok()
+    }
+
+    /// Keeps changed telemetry. Nobody waits for it, and the next `hello` brings it anyway.
+    pub(crate) fn note_device(&self, poi: &PoiId, device: &[u8]) {
+        // It was read as JSON, so it is UTF-8.
+        let device = String::from_utf8_lossy(device).into_owned();
+        drop(self.store.submit(Op::NoteDevice { poi: poi.clone(), device }));
     }
 
     /// Writes down what a Sale system was told. Nobody waits for it.
@@ -320,7 +337,10 @@ impl Inner {
     fn is_needed(&self) -> bool {
         !self.desk.is_idle()
             || self.desk.presence().lease().is_some()
-            || !(self.links.is_empty() && self.calls.is_empty() && self.checks.is_empty() && self.hand_ins.is_empty())
+            || !(self.links.is_empty()
+                && self.calls.is_empty()
+                && self.checks.is_empty()
+                && self.hand_ins.is_empty())
     }
 }
 

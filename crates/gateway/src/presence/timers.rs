@@ -54,22 +54,23 @@ impl Timers {
 
 /// Runs until the node's tasks are closed and the node is gone.
 pub(super) fn spawn(presence: &Arc<Presence>) {
-    let weak = Arc::downgrade(presence);
-    let clock = presence.clock;
-    // Not one of the tracked tasks: it ends when the last owner of the node does, and holds nothing that needs draining.
+    let (weak, timers, clock) = (Arc::downgrade(presence), presence.timers.clone(), presence.clock);
+    // Not one of the tracked tasks: it ends soon after the last owner of the node, and holds nothing of it while it sleeps,
+    // so that the store can close.
     tokio::spawn(async move {
         loop {
-            let Some(presence) = weak.upgrade() else { return };
-            for counter in presence.timers.due(clock.now().mono) {
-                presence.wake_up(&counter);
+            {
+                let Some(presence) = weak.upgrade() else { return };
+                for counter in timers.due(clock.now().mono) {
+                    presence.wake_up(&counter);
+                }
             }
-            let next = presence.timers.next();
-            let sleep = next.map_or(Duration::from_secs(1), |at| {
+            let sleep = timers.next().map_or(Duration::from_secs(1), |at| {
                 at.saturating_sub(clock.now().mono).clamp(TICK, Duration::from_secs(1))
             });
             tokio::select! {
                 () = tokio::time::sleep(sleep) => {}
-                () = presence.timers.earlier.notified() => {}
+                () = timers.earlier.notified() => {}
             }
         }
     });

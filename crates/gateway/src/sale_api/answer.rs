@@ -34,12 +34,13 @@ pub(super) fn write(request: &Request, answer: Answer, now: WallMs) -> Response 
         Answer::NotDelivered => rejected(request, RejectReason::NotDelivered, now),
         Answer::NoResponse => rejected(request, RejectReason::NoResponse, now),
         Answer::Failure { condition, message, exchange } => {
-            let poi_transaction_id = exchange.filter(|_| makes_transaction(request)).map(|(exchange, admitted)| {
-                TransactionIdentification {
-                    transaction_id: format!("tg.{exchange}"),
-                    time_stamp: rfc3339(admitted),
-                }
-            });
+            let poi_transaction_id =
+                exchange.filter(|_| makes_transaction(request)).map(|(exchange, admitted)| {
+                    TransactionIdentification {
+                        transaction_id: format!("tg.{exchange}"),
+                        time_stamp: rfc3339(admitted),
+                    }
+                });
             json(failure(request, condition, &message, poi_transaction_id, now))
         }
         Answer::Status(status) => self::status(request, status, now),
@@ -78,7 +79,8 @@ pub(super) fn unreadable(body: &[u8], error: &DecodeError, now: WallMs) -> Respo
     let (reason, poi, sale, service) = match error {
         DecodeError::ServiceId { header, service_id, sale_transaction_id } => {
             let message = format!("{error}. Use a new ServiceID of 1 to 10 letters and digits.");
-            let poi_transaction_id = (header.category == MessageCategory::PAYMENT).then(|| own_transaction(now));
+            let poi_transaction_id =
+                (header.category == MessageCategory::PAYMENT).then(|| own_transaction(now));
             let failure = FailureResponse {
                 header,
                 condition: ErrorCondition::MESSAGE_FORMAT,
@@ -120,7 +122,8 @@ fn reject(
     // Up to nine decimal digits, new each time.
     let number = u32::from_le_bytes(ids::random()) % 1_000_000_000;
     let (device_id, time_stamp) = (number.to_string(), rfc3339(now));
-    Reject { reason, sale_id, poi_id, service_id, device_id: &device_id, time_stamp: &time_stamp, rejected }.to_json()
+    Reject { reason, sale_id, poi_id, service_id, device_id: &device_id, time_stamp: &time_stamp, rejected }
+        .to_json()
 }
 
 fn failure(
@@ -136,7 +139,8 @@ fn failure(
         condition,
         message,
         sale_transaction_id: sale_transaction_id.as_ref(),
-        poi_transaction_id: poi_transaction_id.or_else(|| makes_transaction(request).then(|| own_transaction(now))),
+        poi_transaction_id: poi_transaction_id
+            .or_else(|| makes_transaction(request).then(|| own_transaction(now))),
     };
     failure.to_json()
 }

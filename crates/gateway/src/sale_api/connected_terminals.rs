@@ -51,7 +51,8 @@ pub(super) async fn call(State(api): State<Arc<SaleApi>>, headers: HeaderMap, bo
         Ok(question) => question,
         Err(error) => {
             let message = format!("The request can't be read: {error}");
-            return ClassicError::new(StatusCode::BAD_REQUEST, "702", message, ErrorType::Validation).into_response();
+            return ClassicError::new(StatusCode::BAD_REQUEST, "702", message, ErrorType::Validation)
+                .into_response();
         }
     };
     match answer(&api, &caller, question).await {
@@ -71,11 +72,17 @@ async fn answer(
 ) -> Result<Result<Vec<PoiId>, ClassicError>, StoreError> {
     let Some(merchant) = question.merchant_account.filter(|m| !m.is_empty()) else {
         let message = "Required field 'merchantAccount' is null";
-        let error = ClassicError::new(StatusCode::INTERNAL_SERVER_ERROR, "702", message, ErrorType::Validation);
+        let error =
+            ClassicError::new(StatusCode::INTERNAL_SERVER_ERROR, "702", message, ErrorType::Validation);
         return Ok(Err(error));
     };
     let merchant = match MerchantCode::parse(&merchant) {
-        Ok(code) if caller.may_use_merchant(code.as_str()) && api.directory.has_merchant(&caller.company, &code).await? => code,
+        Ok(code)
+            if caller.may_use_merchant(code.as_str())
+                && api.directory.has_merchant(&caller.company, &code).await? =>
+        {
+            code
+        }
         _ => return Ok(Err(ClassicError::invalid_merchant_account())),
     };
     let store = match question.store.as_deref().map(StoreCode::parse) {
@@ -85,7 +92,10 @@ async fn answer(
     };
     let Some(id) = question.unique_terminal_id else {
         let online = |poi: &PoiId| api.presence.is_online(poi);
-        return Ok(Ok(api.directory.terminals_at(&caller.company, &merchant, store.as_ref(), online).await?));
+        return Ok(Ok(api
+            .directory
+            .terminals_at(&caller.company, &merchant, store.as_ref(), online)
+            .await?));
     };
     let Ok(poi) = PoiId::parse(&id) else { return Ok(Err(not_found())) };
     let terminal = api.directory.terminal(&poi).await?.filter(|t| {

@@ -39,7 +39,9 @@ pub(super) async fn call(State(api): State<Arc<SaleApi>>, headers: HeaderMap, bo
     };
     let (call, told) = match api.exchanges.send(&caller, request.clone(), wait(&headers)).await {
         Ok(told) => told,
-        Err(NotTaken::OutOfScope) => return ClassicError::forbidden(NotTaken::OutOfScope.to_string()).into_response(),
+        Err(NotTaken::OutOfScope) => {
+            return ClassicError::forbidden(NotTaken::OutOfScope.to_string()).into_response();
+        }
         Err(NotTaken::Store(error)) => {
             tracing::error!(%error, "a request was refused because the store can't be read");
             (api.presence.next_call(), Told::try_again())
@@ -52,14 +54,15 @@ pub(super) async fn call(State(api): State<Arc<SaleApi>>, headers: HeaderMap, bo
         None => response,
         Some(exchange) => {
             let told = ledger::Told { exchange, call, what, at, written: false };
-            response.map(|body| ToldBody::new(body, api.presence.clone(), told))
+            response.map(|body| ToldBody::wrap(body, api.presence.clone(), told))
         }
     }
 }
 
 /// `Prefer: wait=N` (RFC 7240), in seconds; anything else than 1 to 150 is no preference.
 fn wait(headers: &HeaderMap) -> Duration {
-    let preferences = headers.get_all("prefer").iter().filter_map(|v| v.to_str().ok()).flat_map(|v| v.split([',', ';']));
+    let preferences =
+        headers.get_all("prefer").iter().filter_map(|v| v.to_str().ok()).flat_map(|v| v.split([',', ';']));
     let seconds = preferences
         .filter_map(|p| p.split_once('='))
         .filter(|(name, _)| name.trim().eq_ignore_ascii_case("wait"))

@@ -19,7 +19,8 @@ pub(super) struct ToldBody {
 }
 
 impl ToldBody {
-    pub(super) fn new(inner: Body, presence: Arc<Presence>, told: Told) -> Body {
+    /// `inner` with that knowledge; `told.written` is yet to be found out.
+    pub(super) fn wrap(inner: Body, presence: Arc<Presence>, told: Told) -> Body {
         Body::new(ToldBody { inner, presence, told: Some(told) })
     }
 }

@@ -28,16 +28,6 @@ pub(crate) enum Scope {
     Merchants(Vec<MerchantCode>),
 }
 
-impl Scope {
-    /// Whether this merchant account of the credential's own company is within it.
-    pub(crate) fn holds(&self, merchant: &MerchantCode) -> bool {
-        match self {
-            Scope::Company => true,
-            Scope::Merchants(merchants) => merchants.contains(merchant),
-        }
-    }
-}
-
 /// A credential on its way into the store.
 #[derive(Clone, Debug)]
 pub(crate) struct NewCredential {

@@ -23,6 +23,7 @@ use crate::http::body;
 use crate::http::listener::Peer;
 use crate::http::peer::Proxies;
 use crate::http::problem::Problem;
+use crate::presence::Presence;
 use crate::store::{BoardError, BoardRefused};
 
 /// Three short texts.
@@ -32,6 +33,7 @@ const REQUEST_MAX: usize = 4 * 1024;
 #[derive(Debug)]
 pub(crate) struct BoardApi {
     pub(crate) boarding: Arc<Boarding>,
+    pub(crate) presence: Arc<Presence>,
     pub(crate) proxies: Proxies,
 }
 
@@ -76,10 +78,12 @@ async fn call(
 
 async fn board(api: &BoardApi, address: IpAddr, headers: &HeaderMap, body: Body) -> Result<Answer, Problem> {
     let bytes = body::read(headers, body, REQUEST_MAX).await?;
-    let request: Request = serde_json::from_slice(&bytes)
-        .map_err(|error| Problem::new(StatusCode::BAD_REQUEST, format!("The request can't be read: {error}")))?;
+    let request: Request = serde_json::from_slice(&bytes).map_err(|error| {
+        Problem::new(StatusCode::BAD_REQUEST, format!("The request can't be read: {error}"))
+    })?;
     let code = BoardingCode::typed(&request.boarding_code);
     let (token, terminal) = api.boarding.board(&request.poi_id, &code, request.journal_id, address).await?;
+    api.presence.token_ended(&request.poi_id);
     Ok(Answer {
         token: token.reveal().to_owned(),
         merchant_account: terminal.place.merchant().map(|m| m.as_str().to_owned()),
@@ -93,7 +97,10 @@ impl From<BoardError> for Problem {
             BoardError::Refused(refused) => Problem::from(refused),
             BoardError::Store(error) => {
                 tracing::error!(%error, "a terminal could not be boarded, because the store failed");
-                Problem::try_again(StatusCode::SERVICE_UNAVAILABLE, "Not boarded. Try again with the same code.")
+                Problem::try_again(
+                    StatusCode::SERVICE_UNAVAILABLE,
+                    "Not boarded. Try again with the same code.",
+                )
             }
         }
     }

@@ -12,7 +12,8 @@ use axum::response::{IntoResponse as _, Response};
 use bytes::Bytes;
 use relay::exchange::{Arrival, LinkOrder};
 use relay::{
-    CloseReason, FRAME_OVERHEAD, GatewayLink, Heartbeat, LinkAction, Now, Placement, SUBPROTOCOL, ToGateway, Welcome,
+    CloseReason, FRAME_OVERHEAD, GatewayLink, Heartbeat, LinkAction, Now, Placement, SUBPROTOCOL, ToGateway,
+    Welcome,
 };
 
 use super::{Refusal, TerminalLink, Visitor};
@@ -67,7 +68,13 @@ fn names_subprotocol(headers: &HeaderMap) -> bool {
 }
 
 /// One socket from its upgrade to its end. What it does is decided by [`GatewayLink`] and by the terminal's desk.
-async fn serve(api: Arc<TerminalLink>, visitor: Visitor, placement: Placement, peer: Peer, socket: WebSocket) {
+async fn serve(
+    api: Arc<TerminalLink>,
+    visitor: Visitor,
+    placement: Placement,
+    peer: Peer,
+    socket: WebSocket,
+) {
     let clock = api.presence.clock();
     let connection = ids::connection_id(clock.now().wall);
     let Some(handle) = api.presence.attach(&visitor.poi, connection.clone()) else {
@@ -152,7 +159,7 @@ impl Session {
                 };
                 self.handle.hello(Arrival { hello: *hello, welcome });
             }
-            ToGateway::Device(device) => self.api.note_device(&self.visitor.poi, &device),
+            ToGateway::Device(device) => self.api.presence.note_device(&self.visitor.poi, &device),
             frame => self.handle.frame(frame),
         }
     }

@@ -36,7 +36,10 @@ const CALL_MAX: usize = 4 * 1024 * 1024;
 #[derive(Debug, Deserialize)]
 #[serde(rename_all = "camelCase")]
 struct Call<'a> {
-    #[expect(dead_code, reason = "results are matched by their delivery alone; the journal is told for people who debug")]
+    #[expect(
+        dead_code,
+        reason = "results are matched by their delivery alone; the journal is told for people who debug"
+    )]
     journal_id: JournalId,
     #[serde(default)]
     #[expect(dead_code, reason = "told for people who debug")]
@@ -101,7 +104,7 @@ pub(super) async fn call(
         return Refusal::BadCall(format!("at most {RESUME_MAX} results in one call")).into_response();
     }
     if let (TokenState::Valid, Some(device)) = (visitor.state, &call.device) {
-        api.note_device(&visitor.poi, &Bytes::copy_from_slice(device.0.get().as_bytes()));
+        api.presence.note_device(&visitor.poi, device.0.get().as_bytes());
     }
     let reports: Result<Vec<_>, Refusal> = call
         .results

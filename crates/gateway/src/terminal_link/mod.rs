@@ -12,7 +12,6 @@ use axum::Router;
 use axum::http::{HeaderMap, StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use axum::routing::{get, post};
-use bytes::Bytes;
 use nexo::PoiId;
 use relay::{Placement, Settings};
 use tokio_util::sync::CancellationToken;
@@ -94,11 +93,12 @@ impl TerminalLink {
         let hash = TokenHash(TerminalToken::from_text(token.trim()).sha256());
         let standing = self.store.token_standing(hash).await?.ok_or(Refusal::BadToken)?;
         let terminal = self.directory.terminal(&standing.poi).await?.ok_or(Refusal::BadToken)?;
-        let placement = terminal.place.merchant().filter(|_| terminal.place.is_in_store()).map(|merchant| Placement {
-            poi_id: terminal.poi.clone(),
-            merchant_account: merchant.as_str().to_owned(),
-            store: terminal.place.store().map(|store| store.as_str().to_owned()),
-        });
+        let placement =
+            terminal.place.merchant().filter(|_| terminal.place.is_in_store()).map(|merchant| Placement {
+                poi_id: terminal.poi.clone(),
+                merchant_account: merchant.as_str().to_owned(),
+                store: terminal.place.store().map(|store| store.as_str().to_owned()),
+            });
         let settings =
             Settings { revision: terminal.settings_revision, display_label: terminal.display_label.clone() };
         Ok(Visitor { poi: standing.poi, state: standing.state, placement, settings })
@@ -107,11 +107,6 @@ impl TerminalLink {
     /// The same as a link says it.
     fn body_limit(&self) -> u32 {
         u32::try_from(self.body_limit).unwrap_or(u32::MAX)
-    }
-
-    /// Keeps changed telemetry. Nobody waits for it, and the next `hello` brings it anyway.
-    fn note_device(&self, poi: &PoiId, device: &Bytes) {
-        tracing::trace!(poi.id = %poi, bytes = device.len(), "telemetry");
     }
 }
 

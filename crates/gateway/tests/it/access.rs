@@ -5,10 +5,9 @@ use std::time::{Duration, Instant};
 use gateway::{Admin, Config, NewKey, Role};
 use serde_json::json;
 
-use crate::support::{COMPANY, MERCHANT, OTHER_COMPANY, OTHER_MERCHANT, SOON, TestGateway};
+use crate::support::{COMPANY, MERCHANT, OTHER_COMPANY, OTHER_MERCHANT, SOON, TestGateway, client};
 
-const UNAUTHORIZED: &str =
-    r#"{"status":401,"errorCode":"000","message":"HTTP Status Response - Unauthorized","errorType":"security"}"#;
+const UNAUTHORIZED: &str = r#"{"status":401,"errorCode":"000","message":"HTTP Status Response - Unauthorized","errorType":"security"}"#;
 
 fn question(merchant: &str) -> String {
     json!({ "merchantAccount": merchant }).to_string()
@@ -22,14 +21,15 @@ async fn a_call_without_a_good_key_is_unauthorized() {
         assert_eq!((heard.status, heard.content_type.as_str()), (401, "application/json"));
         assert_eq!(heard.text(), UNAUTHORIZED);
     }
-    let bare = reqwest::Client::new().post(format!("{}/sync", gateway.url())).send().await.unwrap();
+    let bare = client().post(format!("{}/sync", gateway.url())).send().await.unwrap();
     assert_eq!((bare.status().as_u16(), bare.text().await.unwrap().as_str()), (401, UNAUTHORIZED));
 }
 
 #[tokio::test]
 async fn the_management_surface_says_unauthorized_as_rfc_7807() {
     let gateway = TestGateway::new().await;
-    let heard = gateway.sale_with_key("tg_key_of_nobody").post("/v3/terminals/V400m-1/boardingCode", "").await;
+    let heard =
+        gateway.sale_with_key("tg_key_of_nobody").post("/v3/terminals/V400m-1/boardingCode", "").await;
     assert_eq!((heard.status, heard.content_type.as_str()), (401, "application/problem+json"));
     assert_eq!(heard.json()["errorCode"], "00_401");
 }
@@ -41,7 +41,7 @@ async fn user_and_password_open_what_the_key_opens() {
     let shown = gateway.admin().create_credential(new).await.unwrap();
     assert_eq!(shown.username, format!("{}@Company.{COMPANY}", shown.id));
     let ask = async |password: &str| {
-        let request = reqwest::Client::new().post(format!("{}/connectedTerminals", gateway.url()));
+        let request = client().post(format!("{}/connectedTerminals", gateway.url()));
         let request = request.basic_auth(&shown.username, Some(password)).body(question(MERCHANT));
         request.send().await.unwrap().status().as_u16()
     };
@@ -82,8 +82,11 @@ async fn a_key_sees_the_merchant_accounts_of_its_scope_and_company_only() {
 #[tokio::test]
 async fn a_key_that_another_process_made_works_at_once_and_revoked_stops_within_a_second() {
     let dir = tempfile::tempdir().unwrap();
-    let config =
-        Config { listen: "127.0.0.1:0".parse().unwrap(), data_dir: dir.path().join("data"), ..Config::default() };
+    let config = Config {
+        listen: "127.0.0.1:0".parse().unwrap(),
+        data_dir: dir.path().join("data"),
+        ..Config::default()
+    };
     let running = gateway::start(config.clone()).await.unwrap();
     // As the command line does: the same database, opened once more.
     let other = Admin::open(&config).await.unwrap();
@@ -92,7 +95,7 @@ async fn a_key_that_another_process_made_works_at_once_and_revoked_stops_within_
     let new = NewKey { company: COMPANY, merchants: &[], roles: &[Role::TerminalApi], description: None };
     let shown = other.create_credential(new).await.unwrap();
     let url = format!("http://{}/connectedTerminals", running.http_address());
-    let client = reqwest::Client::new();
+    let client = client();
     let ask = async || {
         let request = client.post(&url).header("x-api-key", shown.api_key.reveal()).body(question(MERCHANT));
         request.send().await.unwrap().status().as_u16()

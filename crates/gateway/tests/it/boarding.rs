@@ -4,7 +4,7 @@ use gateway::{Location, Role};
 use nexo::PoiId;
 use serde_json::{Value, json};
 
-use crate::support::{COMPANY, Heard, MERCHANT, OTHER_COMPANY, OTHER_MERCHANT, TestGateway};
+use crate::support::{COMPANY, Heard, MERCHANT, OTHER_COMPANY, OTHER_MERCHANT, TestGateway, client};
 
 const POI: &str = "V400m-324688179";
 
@@ -26,7 +26,7 @@ async fn management_key(gateway: &TestGateway, company: &str, merchants: &[&str]
 
 /// What `/terminal/v1/maintenance` answers to this token.
 async fn maintain(gateway: &TestGateway, token: &str) -> u16 {
-    let request = reqwest::Client::new().post(format!("{}/terminal/v1/maintenance", gateway.url()));
+    let request = client().post(format!("{}/terminal/v1/maintenance", gateway.url()));
     let request = request.bearer_auth(token).body(json!({"journalId": "j_1"}).to_string());
     request.send().await.unwrap().status().as_u16()
 }
@@ -74,7 +74,7 @@ async fn five_wrong_codes_lock_a_terminal_and_an_address() {
         assert_eq!((heard.status, heard.content_type.as_str()), (403, "application/problem+json"));
         assert_eq!(heard.json()["code"], "wrong-code");
     }
-    let request = reqwest::Client::new().post(format!("{}/terminal/v1/board", gateway.url()));
+    let request = client().post(format!("{}/terminal/v1/board", gateway.url()));
     let body = json!({"poiId": POI, "boardingCode": code, "journalId": "j_1"}).to_string();
     let locked = request.body(body).send().await.unwrap();
     assert_eq!(locked.status().as_u16(), 429);
@@ -125,7 +125,8 @@ async fn codes_are_made_by_those_who_may() {
     let gateway = TestGateway::new().await;
     gateway.add(POI).await;
     let write = [Role::TerminalActionsWrite];
-    let without_role = management_key(&gateway, COMPANY, &[], &[Role::TerminalActionsRead, Role::TerminalApi]).await;
+    let without_role =
+        management_key(&gateway, COMPANY, &[], &[Role::TerminalActionsRead, Role::TerminalApi]).await;
     assert_eq!(code_for(&gateway, &without_role, POI).await.status, 403);
     let out_of_scope = management_key(&gateway, COMPANY, &[OTHER_MERCHANT], &write).await;
     assert_eq!(code_for(&gateway, &out_of_scope, POI).await.status, 403);
@@ -138,4 +139,15 @@ async fn codes_are_made_by_those_who_may() {
     let nobodys = code_for(&gateway, &foreign, "V400m-000000000").await;
     assert_eq!((theirs.status, theirs.text()), (404, nobodys.text()));
     assert_eq!(nobodys.status, 404);
+}
+
+#[tokio::test]
+async fn a_terminal_that_is_boarded_again_loses_the_link_of_its_former_token() {
+    let gateway = TestGateway::new().await.with_terminal("V400m-1").await;
+    let code = gateway.code("V400m-1").await;
+    let heard = board(&gateway, "V400m-1", &code, "j_another").await;
+    assert_eq!(heard.status, 200, "{}", heard.text());
+    gateway.until_stopped(0).await;
+    assert_eq!(gateway.sale().await.connected(json!({"merchantAccount": MERCHANT})).await, json!([]));
+    gateway.stop().await;
 }

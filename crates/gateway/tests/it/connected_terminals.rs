@@ -9,7 +9,8 @@ const POI: &str = "V400m-324688179";
 
 #[tokio::test]
 async fn it_lists_who_is_connected_and_asks_one_terminal_itself() {
-    let gateway = TestGateway::new().await.with_terminal(POI).await.with_terminal("AMS1-000168223606144").await;
+    let gateway =
+        TestGateway::new().await.with_terminal(POI).await.with_terminal("AMS1-000168223606144").await;
     gateway.add("P400Plus-275008565").await;
     let sale = gateway.sale().await;
     let all = json!(["AMS1-000168223606144", POI]);
@@ -45,7 +46,8 @@ async fn what_cannot_be_asked_is_refused_with_the_documented_codes() {
         );
     }
     let store = ask(json!({"merchantAccount": MERCHANT, "store": "NO_SUCH"}).to_string()).await;
-    let terminal = ask(json!({"merchantAccount": MERCHANT, "uniqueTerminalId": "NoSuch-1"}).to_string()).await;
+    let terminal =
+        ask(json!({"merchantAccount": MERCHANT, "uniqueTerminalId": "NoSuch-1"}).to_string()).await;
     assert_eq!((store.status, terminal.status), (422, 422));
     assert_eq!(store.body, terminal.body);
     gateway.stop().await;

@@ -84,12 +84,26 @@ async fn what_is_not_there_is_a_problem_document() {
     let gateway = TestGateway::new().await;
     let get = async |path: &str| reqwest::get(format!("{}{path}", gateway.url())).await.unwrap();
     let nothing = get("/nothing").await;
-    assert_eq!((nothing.status().as_u16(), &nothing.headers()["content-type"]), (404, &"application/problem+json".parse().unwrap()));
+    assert_eq!(
+        (nothing.status().as_u16(), &nothing.headers()["content-type"]),
+        (404, &"application/problem+json".parse().unwrap())
+    );
     for path in ["/sync", "/connectedTerminals", "/terminal/v1/board"] {
         let other = get(path).await;
-        assert_eq!((other.status().as_u16(), other.headers()["allow"].to_str().unwrap()), (405, "POST"), "{path}");
+        assert_eq!(
+            (other.status().as_u16(), other.headers()["allow"].to_str().unwrap()),
+            (405, "POST"),
+            "{path}"
+        );
         assert_eq!(other.json::<Value>().await.unwrap()["status"], 405);
     }
+}
+
+#[tokio::test]
+async fn a_client_is_told_for_how_long_it_may_keep_its_connection() {
+    let gateway = TestGateway::new().await;
+    let answer = reqwest::get(format!("{}/healthz", gateway.url())).await.unwrap();
+    assert_eq!(answer.headers()["keep-alive"], "timeout=5");
 }
 
 #[tokio::test]
@@ -127,8 +141,11 @@ async fn https_is_served_beside_http() {
 #[tokio::test]
 async fn a_gateway_that_has_stopped_has_freed_its_port_and_its_database() {
     let dir = tempfile::tempdir().unwrap();
-    let config =
-        Config { listen: "127.0.0.1:0".parse().unwrap(), data_dir: dir.path().join("data"), ..Config::default() };
+    let config = Config {
+        listen: "127.0.0.1:0".parse().unwrap(),
+        data_dir: dir.path().join("data"),
+        ..Config::default()
+    };
     let running = gateway::start(config.clone()).await.unwrap();
     let taken = Config { listen: running.http_address(), ..config.clone() };
     let error = gateway::start(taken.clone()).await.unwrap_err();

@@ -5,7 +5,9 @@ use std::time::Duration;
 use gateway::Role;
 use serde_json::json;
 
-use crate::support::{COMPANY, OTHER_COMPANY, OTHER_MERCHANT, TestGateway, abort_of, payment, request, status_of};
+use crate::support::{
+    COMPANY, OTHER_COMPANY, OTHER_MERCHANT, TestGateway, abort_of, payment, request, status_of,
+};
 
 const POI: &str = "V400m-324688179";
 
@@ -64,7 +66,8 @@ async fn e4_a_repeat_of_a_payment_gets_its_recorded_answer_and_does_not_run_agai
 async fn e4_two_copies_at_once_run_once_and_hear_the_same() {
     let gateway = TestGateway::new().await.with_terminal(POI).await;
     let sale = gateway.sale().await;
-    let (one, other) = tokio::join!(sale.sync(payment(POI, "P1", "5.00")), sale.sync(payment(POI, "P1", "5.00")));
+    let (one, other) =
+        tokio::join!(sale.sync(payment(POI, "P1", "5.00")), sale.sync(payment(POI, "P1", "5.00")));
     assert_eq!(one.body, other.body);
     assert_eq!(gateway.terminal(0).executed_payments().len(), 1);
     gateway.stop().await;
@@ -143,7 +146,8 @@ async fn e11_a_terminal_gets_less_time_than_its_pos_and_answers_within_it() {
     assert_eq!(sale.sync_for(1, payment(POI, "P1", "10.99")).await.outcome(), failure("Aborted"));
     let status = sale.sync(status_of(POI, "S1", "P1")).await;
     assert_eq!(status.outcome().0, "Success");
-    let repeated = &status.json()["SaleToPOIResponse"]["TransactionStatusResponse"]["RepeatedMessageResponse"];
+    let repeated =
+        &status.json()["SaleToPOIResponse"]["TransactionStatusResponse"]["RepeatedMessageResponse"];
     let payment = &repeated["RepeatedResponseMessageBody"]["PaymentResponse"];
     assert_eq!(payment["Response"]["ErrorCondition"], "Aborted", "{repeated}");
     assert_eq!(gateway.terminal(0).executed_payments().len(), 0);
@@ -155,12 +159,19 @@ async fn e12_a_pos_that_hangs_up_changes_nothing_and_can_ask_later() {
     let mut gateway = TestGateway::new().await;
     gateway.connect(POI, Duration::from_millis(600)).await;
     let sale = gateway.sale().await;
-    sale.hang_up_after(Duration::from_millis(200), payment(POI, "P1", "10.99")).await;
+    tokio::select! {
+        answer = sale.sync(payment(POI, "P1", "10.99")) => panic!("answered before the hang-up: {answer:?}"),
+        () = gateway.until_busy(0) => {}
+    }
     let answer = sale.sync(payment(POI, "P1", "10.99")).await;
     assert_eq!(answer.outcome().0, "Success");
     let status = sale.sync(status_of(POI, "S1", "P1")).await;
-    let repeated = &status.json()["SaleToPOIResponse"]["TransactionStatusResponse"]["RepeatedMessageResponse"];
-    assert_eq!(repeated["RepeatedResponseMessageBody"]["PaymentResponse"], answer.json()["SaleToPOIResponse"]["PaymentResponse"]);
+    let repeated =
+        &status.json()["SaleToPOIResponse"]["TransactionStatusResponse"]["RepeatedMessageResponse"];
+    assert_eq!(
+        repeated["RepeatedResponseMessageBody"]["PaymentResponse"],
+        answer.json()["SaleToPOIResponse"]["PaymentResponse"]
+    );
     assert_eq!(gateway.terminal(0).executed_payments().len(), 1);
     gateway.stop().await;
 }
@@ -181,23 +192,10 @@ async fn e20_an_abort_ends_a_running_payment_and_is_answered_ok() {
     gateway.connect(POI, Duration::from_secs(60)).await;
     let sale = gateway.sale().await;
     let aborted = async {
-        // The payment runs once a status says so.
-        let mut asked = 0;
-        loop {
-            asked += 1;
-            let status = sale.sync(status_of(POI, &format!("S{asked}"), "P1")).await;
-            if status.outcome() == failure("InProgress") {
-                return sale.sync(abort_of(POI, "A1", "P1")).await;
-            }
-            panic!("the payment was not admitted first: {}", status.text());
-        }
+        gateway.until_busy(0).await;
+        sale.sync(abort_of(POI, "A1", "P1")).await
     };
-    let payment = async { sale.sync(payment(POI, "P1", "10.99")).await };
-    let aborted = async {
-        tokio::time::sleep(Duration::from_millis(300)).await;
-        aborted.await
-    };
-    let (payment, abort) = tokio::join!(payment, aborted);
+    let (payment, abort) = tokio::join!(sale.sync(payment(POI, "P1", "10.99")), aborted);
     assert_eq!((abort.content_type.as_str(), abort.text().as_str()), ("text/plain", "ok"));
     assert_eq!(payment.outcome(), failure("Aborted"));
     assert_eq!(gateway.terminal(0).executed_payments().len(), 0);
@@ -207,16 +205,15 @@ async fn e20_an_abort_ends_a_running_payment_and_is_answered_ok() {
 #[tokio::test]
 async fn a_busy_terminal_says_so_itself() {
     let mut gateway = TestGateway::new().await;
-    gateway.connect(POI, Duration::from_secs(2)).await;
+    gateway.connect(POI, Duration::from_secs(1)).await;
     let sale = gateway.sale().await;
-    let first = sale.sync(payment(POI, "P1", "10.99"));
-    let second = async {
-        tokio::time::sleep(Duration::from_millis(300)).await;
+    let diagnosed = async {
+        gateway.until_busy(0).await;
         sale.sync(request("Diagnosis", POI, "D1", json!({}))).await
     };
-    let (first, second) = tokio::join!(first, second);
-    assert_eq!(first.outcome().0, "Success");
-    assert_eq!(second.outcome(), failure("Busy"));
+    let (payment, busy) = tokio::join!(sale.sync(payment(POI, "P1", "10.99")), diagnosed);
+    assert_eq!(payment.outcome().0, "Success");
+    assert_eq!(busy.outcome(), failure("Busy"));
     gateway.stop().await;
 }
 

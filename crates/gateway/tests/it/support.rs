@@ -47,22 +47,26 @@ pub(crate) struct Heard {
 impl TestGateway {
     /// With two companies, three merchant accounts and two stores.
     pub(crate) async fn new() -> TestGateway {
-        // The HTTP client wants one even for plain HTTP; a test that ran before may have installed it.
-        let _ = rustls::crypto::ring::default_provider().install_default();
         let dir = tempfile::tempdir().unwrap();
-        let config = Config { listen: "127.0.0.1:0".parse().unwrap(), data_dir: dir.path().join("data"), ..Config::default() };
+        let config = Config {
+            listen: "127.0.0.1:0".parse().unwrap(),
+            data_dir: dir.path().join("data"),
+            ..Config::default()
+        };
         let running = gateway::start(config).await.unwrap();
         let admin = running.admin();
         for company in [COMPANY, OTHER_COMPANY] {
             admin.create_company(company).await.unwrap();
         }
-        for (company, merchant) in [(COMPANY, MERCHANT), (COMPANY, OTHER_MERCHANT), (OTHER_COMPANY, "FOREIGN_MERCHANT")] {
+        for (company, merchant) in
+            [(COMPANY, MERCHANT), (COMPANY, OTHER_MERCHANT), (OTHER_COMPANY, "FOREIGN_MERCHANT")]
+        {
             admin.create_merchant_account(company, merchant).await.unwrap();
         }
         for store in ["STORE_A", "STORE_B"] {
             admin.create_store(MERCHANT, store).await.unwrap();
         }
-        TestGateway { running, dir, terminals: Vec::new(), http: reqwest::Client::new() }
+        TestGateway { running, dir, terminals: Vec::new(), http: client() }
     }
 
     /// With a boarded, connected virtual terminal in `STORE_A`, whose cardholders are quick.
@@ -80,7 +84,7 @@ impl TestGateway {
         config.cardholder = cardholder;
         let terminal = VirtualTerminal::start(config).await.unwrap();
         let mut state = terminal.state();
-        let online = state.wait_for(|s| matches!(s, virtual_terminal::State::Online { .. }));
+        let online = state.wait_for(|s| matches!(s, virtual_terminal::State::Online));
         tokio::time::timeout(SOON, online).await.expect("the terminal connects").unwrap();
         self.terminals.push(terminal);
     }
@@ -90,7 +94,20 @@ impl TestGateway {
         let poi_id = PoiId::parse(poi).unwrap();
         let at = Location::Store { merchant: MERCHANT, store: "STORE_A" };
         self.admin().add_terminal(COMPANY, &poi_id, at).await.unwrap();
-        self.admin().make_boarding_code(&poi_id).await.unwrap().code.reveal().to_owned()
+        self.code(poi).await
+    }
+
+    /// A new boarding code for a terminal.
+    pub(crate) async fn code(&self, poi: &str) -> String {
+        let poi_id = PoiId::parse(poi).unwrap();
+        self.admin().make_boarding_code(&poi_id).await.unwrap().code.reveal()
+    }
+
+    /// Returns once that terminal needs a person.
+    pub(crate) async fn until_stopped(&self, index: usize) {
+        let mut state = self.terminals[index].state();
+        let stopped = state.wait_for(|state| matches!(state, virtual_terminal::State::Stopped { .. }));
+        tokio::time::timeout(SOON, stopped).await.expect("it stops").unwrap();
     }
 
     /// The operator's hand in it.
@@ -101,6 +118,12 @@ impl TestGateway {
     /// The terminals that [`connect`](Self::connect) started, in that order.
     pub(crate) fn terminal(&self, index: usize) -> &Handle {
         &self.terminals[index]
+    }
+
+    /// Returns once that terminal runs a request.
+    pub(crate) async fn until_busy(&self, index: usize) {
+        let mut busy = self.terminals[index].busy();
+        tokio::time::timeout(SOON, busy.wait_for(|busy| *busy)).await.expect("it gets busy").unwrap();
     }
 
     pub(crate) fn url(&self) -> String {
@@ -149,12 +172,6 @@ impl Sale<'_> {
     /// `POST` of JSON bytes.
     pub(crate) async fn post(&self, path: &str, body: impl Into<Vec<u8>>) -> Heard {
         Heard::read(self.request(path).body(body.into()).send().await.unwrap()).await
-    }
-
-    /// A request that hangs up before its answer.
-    pub(crate) async fn hang_up_after(&self, wait: Duration, body: impl Into<Vec<u8>>) {
-        let sent = self.request("/sync").body(body.into()).send();
-        assert!(tokio::time::timeout(wait, sent).await.is_err(), "answered before the hang-up");
     }
 
     /// The POIIDs that `/connectedTerminals` answers.
@@ -222,10 +239,15 @@ pub(crate) fn request(category: &str, poi: &str, service_id: &str, body: Value) 
 /// A payment of this amount, such as `10.99`.
 pub(crate) fn payment(poi: &str, service_id: &str, amount: &str) -> Vec<u8> {
     let amount: serde_json::Number = amount.parse().unwrap();
-    request("Payment", poi, service_id, json!({
-        "SaleData": {"SaleTransactionID": {"TransactionID": service_id, "TimeStamp": "2026-11-20T09:15:00.000Z"}},
-        "PaymentTransaction": {"AmountsReq": {"Currency": "EUR", "RequestedAmount": amount}}
-    }))
+    request(
+        "Payment",
+        poi,
+        service_id,
+        json!({
+            "SaleData": {"SaleTransactionID": {"TransactionID": service_id, "TimeStamp": "2026-11-20T09:15:00.000Z"}},
+            "PaymentTransaction": {"AmountsReq": {"Currency": "EUR", "RequestedAmount": amount}}
+        }),
+    )
 }
 
 /// A question about the payment with this ServiceID.
@@ -238,4 +260,10 @@ pub(crate) fn status_of(poi: &str, service_id: &str, payment: &str) -> Vec<u8> {
 pub(crate) fn abort_of(poi: &str, service_id: &str, payment: &str) -> Vec<u8> {
     let reference = json!({"MessageCategory": "Payment", "SaleID": "TILL-1", "ServiceID": payment});
     request("Abort", poi, service_id, json!({"AbortReason": "MerchantAbort", "MessageReference": reference}))
+}
+
+/// A client for plain HTTP. It wants TLS to be set up all the same; a test that ran before may have done it.
+pub(crate) fn client() -> reqwest::Client {
+    let _ = rustls::crypto::ring::default_provider().install_default();
+    reqwest::Client::new()
 }

@@ -7,13 +7,13 @@ use nexo::{ErrorCondition, MessageCategory};
 
 use super::inquire::Reference;
 use super::{
-    Answer, COMMIT_RETRY, COMMIT_WAIT, Call, Desk, EXCHANGES_MAX, EXCHANGES_WITH_QUESTIONS_MAX, Exchange, IN_MEMORY_MAX,
-    Purpose, Standing, State, WAITERS_MAX, Waiter, is_question,
+    Answer, COMMIT_RETRY, COMMIT_WAIT, Call, Desk, EXCHANGES_MAX, EXCHANGES_WITH_QUESTIONS_MAX, Exchange,
+    IN_MEMORY_MAX, Purpose, Standing, State, WAITERS_MAX, Waiter, is_question,
 };
 use crate::id::{DeliveryId, Epoch};
 use crate::ledger::{
-    Admission, Answered, ExchangeKey, FenceReason, LedgerError, Op, Outcome, Record, Refused, Reply, is_repeatable,
-    is_same_request,
+    Admission, Answered, ExchangeKey, FenceReason, LedgerError, Op, Outcome, Record, Refused, Reply,
+    is_repeatable, is_same_request,
 };
 use crate::link::CloseReason;
 use crate::time::Now;
@@ -70,7 +70,9 @@ impl Desk {
     /// ServiceID is taken: a category that may be repeated at will, and a request that may be the repeat of one that a
     /// restore lost (E19).
     fn may_record_absence(&self, now: Now, new: &Record) -> bool {
-        is_repeatable(&new.category) && !self.facts.is_recovering(now.wall) && self.standing == Standing::Known
+        is_repeatable(&new.category)
+            && !self.facts.is_recovering(now.wall)
+            && self.standing == Standing::Known
     }
 
     fn record_of(&self, now: Now, call: &Call) -> Record {
@@ -254,7 +256,9 @@ impl Desk {
         let answer = match &x.state {
             State::Withdrawing { .. } => Answer::TryAgain,
             State::Settling(settling) if settling.told => match &settling.outcome {
-                Outcome::Answered(Answered::Message(message)) if x.is_from_terminal() && x.asks_for.is_none() => {
+                Outcome::Answered(Answered::Message(message))
+                    if x.is_from_terminal() && x.asks_for.is_none() =>
+                {
                     Answer::Response { message: message.clone(), repeated: true }
                 }
                 _ => Answer::TryAgain,
@@ -323,7 +327,9 @@ impl Desk {
             Ok(_) => {
                 self.exchanges.remove(index);
             }
-            Err(_) => self.exchanges[index].state = State::Withdrawing { retry_at: Some(now.mono + COMMIT_RETRY) },
+            Err(_) => {
+                self.exchanges[index].state = State::Withdrawing { retry_at: Some(now.mono + COMMIT_RETRY) }
+            }
         }
     }
 
@@ -400,16 +406,14 @@ fn clash(record: &Record, new: &Record, condition: ErrorCondition) -> Answer {
     };
     let service = &new.key.service;
     let message = match condition == ErrorCondition::IN_PROGRESS {
-        true => format!("ServiceID {service} is in use for {what} on this terminal, which has no outcome yet."),
+        true => {
+            format!("ServiceID {service} is in use for {what} on this terminal, which has no outcome yet.")
+        }
         false => format!(
             "ServiceID {service} was used for {what} on this terminal within the last 48 hours. Use a new ServiceID."
         ),
     };
-    Answer::Failure {
-        condition,
-        message,
-        exchange: Some((record.exchange.clone(), record.admitted)),
-    }
+    Answer::Failure { condition, message, exchange: Some((record.exchange.clone(), record.admitted)) }
 }
 
 /// A ServiceID that was closed (E7, E16).
@@ -424,4 +428,3 @@ pub(super) fn fenced(reason: FenceReason) -> Answer {
         exchange: None,
     }
 }
-

@@ -7,13 +7,14 @@ use bytes::Bytes;
 use nexo::{MessageCategory, Response};
 
 use super::{
-    Answer, COMMIT_GIVE_UP, COMMIT_RETRY, Desk, Effect, Exchange, IN_MEMORY_MAX, LinkOrder, OPS_MAX, OpId, Purpose,
-    RECEIVED_MAX, RECEIVED_PROBE, Report, Settling, Source, State, TERMINAL_LEAD, UNPLACED_MAX,
+    Answer, COMMIT_GIVE_UP, COMMIT_RETRY, Desk, Effect, Exchange, IN_MEMORY_MAX, LinkOrder, OPS_MAX, OpId,
+    Purpose, RECEIVED_MAX, RECEIVED_PROBE, Report, Settling, Source, State, TERMINAL_LEAD, UNPLACED_MAX,
 };
 use crate::frame::{Deliver, ResultMessage, ToTerminal};
 use crate::id::{ConnectionId, DeliveryId};
 use crate::ledger::{
-    Answered, Cannot, Evidence, EvidenceKind, ExchangeKey, LedgerError, Op, Outcome, Record, Reply, may_become,
+    Answered, Cannot, Evidence, EvidenceKind, ExchangeKey, LedgerError, Op, Outcome, Record, Reply,
+    may_become,
 };
 use crate::link::CloseReason;
 use crate::presence::GRACE;
@@ -113,7 +114,13 @@ impl Desk {
     }
 
     /// A notification for the POS; one with an ID is kept and then `recorded`.
-    pub fn handle_notification(&mut self, now: Now, connection: &ConnectionId, id: Option<DeliveryId>, message: Bytes) {
+    pub fn handle_notification(
+        &mut self,
+        now: Now,
+        connection: &ConnectionId,
+        id: Option<DeliveryId>,
+        message: Bytes,
+    ) {
         let present = self.lease().is_some_and(|l| l.connection == *connection);
         // One that finds no room stays unrecorded, so it comes again.
         if let (true, Some(id)) = (present && self.ops.len() < OPS_MAX, id) {
@@ -123,7 +130,12 @@ impl Desk {
         }
     }
 
-    pub(super) fn unplaced_found(&mut self, now: Now, delivery: &DeliveryId, reply: Result<Reply, LedgerError>) {
+    pub(super) fn unplaced_found(
+        &mut self,
+        now: Now,
+        delivery: &DeliveryId,
+        reply: Result<Reply, LedgerError>,
+    ) {
         let mut found = match reply {
             Ok(Reply::Records { records, .. }) => records.into_iter().next(),
             _ => {
@@ -163,10 +175,7 @@ impl Desk {
         let verdict = verdict(&x.record, report);
         if let State::Settling(settling) = &x.state {
             if is_same(&settling.outcome, &verdict.outcome) {
-                if !x.reporters.contains(&source) {
-                    x.reporters.push(source);
-                }
-                return;
+                return x.reported_by(source);
             }
             if !may_become(&settling.outcome, &verdict.outcome) {
                 return self.conflict(now, index, verdict, vec![source]);
@@ -178,9 +187,7 @@ impl Desk {
             }
             return self.conflict(now, index, verdict, vec![source]);
         }
-        if !x.reporters.contains(&source) {
-            x.reporters.push(source);
-        }
+        x.reported_by(source);
         self.settle(now, index, verdict.outcome, verdict.evidence, verdict.problem);
     }
 
@@ -195,7 +202,9 @@ impl Desk {
             _ => verdict.evidence.map(|e| e.message).unwrap_or_default(),
         };
         let why = match self.exchanges[index].record.outcome {
-            Outcome::Refused(_) | Outcome::NeverReached => "a result for a request that counts as not delivered",
+            Outcome::Refused(_) | Outcome::NeverReached => {
+                "a result for a request that counts as not delivered"
+            }
             _ => "a second, different result",
         };
         self.effects.push_back(Effect::Alarm(delivery.clone(), why));
@@ -215,10 +224,29 @@ impl Desk {
         }
     }
 
-    fn keep(&mut self, now: Now, delivery: &DeliveryId, evidence: Evidence, source: Vec<Source>, problem: &str) {
+    fn keep(
+        &mut self,
+        now: Now,
+        delivery: &DeliveryId,
+        evidence: Evidence,
+        source: Vec<Source>,
+        problem: &str,
+    ) {
         let purpose = Purpose::Keep { delivery: delivery.clone(), source, problem: Some(problem.into()) };
         let op = Op::Keep { poi: self.poi.clone(), delivery: delivery.clone(), evidence, at: now.wall };
         self.store(purpose, op);
+    }
+
+    /// Evidence is on disk. A terminal that contradicted itself must not forget the result that is still on its way there.
+    pub(super) fn kept(&mut self, delivery: &DeliveryId, sources: Vec<Source>, problem: Option<String>) {
+        match self.find_delivery(delivery).map(|index| &mut self.exchanges[index]) {
+            Some(x) if x.is_from_terminal() => {
+                for source in sources {
+                    x.reported_by(source);
+                }
+            }
+            _ => self.recorded(&sources, delivery, problem),
+        }
     }
 
     /// Tells whoever handed a result in that it is on disk (E23).
@@ -247,12 +275,14 @@ impl Desk {
         problem: Option<String>,
     ) {
         let op = self.commit(&self.exchanges[index].record.delivery.clone(), &outcome, &evidence);
-        let settling = Settling { outcome, evidence, problem, since: now.mono, op, retry_at: None, told: false };
+        let settling =
+            Settling { outcome, evidence, problem, since: now.mono, op, retry_at: None, told: false };
         self.exchanges[index].state = State::Settling(settling);
     }
 
     fn commit(&mut self, delivery: &DeliveryId, outcome: &Outcome, evidence: &Option<Evidence>) -> OpId {
-        let op = Op::Settle { delivery: delivery.clone(), outcome: outcome.clone(), evidence: evidence.clone() };
+        let op =
+            Op::Settle { delivery: delivery.clone(), outcome: outcome.clone(), evidence: evidence.clone() };
         self.store(Purpose::Settle(delivery.clone()), op)
     }
 
@@ -366,6 +396,13 @@ impl Desk {
         self.forget_loose();
     }
 
+    /// The token that opened the present link has ended, because the terminal was boarded again. Results that it still
+    /// has are taken by maintenance.
+    pub fn handle_token_ended(&mut self, now: Now) {
+        self.end_link(now, CloseReason::BoardAgain);
+        self.conclude(now);
+    }
+
     /// Closes the present link: it counts as lost from here on, whenever its socket gets to hear of it.
     pub(super) fn end_link(&mut self, now: Now, reason: CloseReason) {
         if let Some(connection) = self.lease().map(|l| l.connection.clone()) {
@@ -391,7 +428,9 @@ impl Desk {
         let x = &mut self.exchanges[index];
         match &mut x.state {
             State::Held { .. } | State::Admitting { .. } => return self.admission_timeout(now, index),
-            State::Withdrawing { retry_at: Some(at) } if now.mono >= *at => return self.retry_withdrawal(index),
+            State::Withdrawing { retry_at: Some(at) } if now.mono >= *at => {
+                return self.retry_withdrawal(index);
+            }
             State::Queued if now.mono >= x.deadline => {
                 return self.settle(now, index, Outcome::NeverReached, None, None);
             }
@@ -418,12 +457,17 @@ impl Desk {
         let exchange = x.record.exchange.clone();
         let late: Vec<_> = x.waiters.extract_if(.., |w| now.mono >= w.deadline).collect();
         // A terminal that has it and is over its time gives its place back; its result will be looked up.
-        if matches!(x.state, State::Written { .. }) && x.record.received && x.waiters.is_empty() && now.mono >= x.deadline {
+        if matches!(x.state, State::Written { .. })
+            && x.record.received
+            && x.waiters.is_empty()
+            && now.mono >= x.deadline
+        {
             x.state = State::Loose;
         }
         if !late.is_empty() && x.record.outcome == Outcome::Open && !x.is_unwritten() {
             x.record.outcome = Outcome::Unknown;
-            let op = Op::Settle { delivery: x.record.delivery.clone(), outcome: Outcome::Unknown, evidence: None };
+            let op =
+                Op::Settle { delivery: x.record.delivery.clone(), outcome: Outcome::Unknown, evidence: None };
             self.store(Purpose::Note, op);
         }
         self.tell_all(late, &Answer::NoResponse, Some(&exchange));
@@ -473,6 +517,15 @@ impl Desk {
     /// What the terminal may have and nobody waits for is the ledger's: memory needs no copy of it.
     pub(super) fn forget_loose(&mut self) {
         self.exchanges.retain(|x| !matches!(x.state, State::Loose) || !x.waiters.is_empty());
+    }
+}
+
+impl Exchange {
+    /// One more who gets `recorded` once its outcome is on disk.
+    fn reported_by(&mut self, source: Source) {
+        if !self.reporters.contains(&source) {
+            self.reporters.push(source);
+        }
     }
 }
 

@@ -35,9 +35,16 @@ enum Stage {
     /// Step 1: the conditional write.
     Claiming,
     /// Step 2: open deliveries are read.
-    Reading { epoch: Epoch, journal_boarded: WallMs },
+    Reading {
+        epoch: Epoch,
+        journal_boarded: WallMs,
+    },
     /// Step 2: what it proved is being committed.
-    Settling { epoch: Epoch, journal_boarded: WallMs, settled: Vec<(DeliveryId, Outcome)> },
+    Settling {
+        epoch: Epoch,
+        journal_boarded: WallMs,
+        settled: Vec<(DeliveryId, Outcome)>,
+    },
 }
 
 impl PendingHello {
@@ -90,7 +97,12 @@ impl Desk {
         self.admit_held(now);
     }
 
-    pub(super) fn hello_replied(&mut self, now: Now, connection: &ConnectionId, reply: Result<Reply, LedgerError>) {
+    pub(super) fn hello_replied(
+        &mut self,
+        now: Now,
+        connection: &ConnectionId,
+        reply: Result<Reply, LedgerError>,
+    ) {
         let Some(pending) = self.hellos.front_mut() else { return };
         if pending.connection() != connection {
             return;
@@ -157,8 +169,15 @@ impl Desk {
     }
 
     /// Step 3: the older link ends, the new one is present, and whoever waited for what it proved hears it.
-    fn welcome(&mut self, now: Now, epoch: Epoch, journal_boarded: WallMs, settled: Vec<(DeliveryId, Outcome)>) {
-        let Some(PendingHello { arrival: Arrival { hello, welcome }, gone, .. }) = self.hellos.pop_front() else {
+    fn welcome(
+        &mut self,
+        now: Now,
+        epoch: Epoch,
+        journal_boarded: WallMs,
+        settled: Vec<(DeliveryId, Outcome)>,
+    ) {
+        let Some(PendingHello { arrival: Arrival { hello, welcome }, gone, .. }) = self.hellos.pop_front()
+        else {
             return;
         };
         if !gone {

@@ -7,12 +7,13 @@ use nexo::{ErrorCondition, MessageCategory, MessageReference};
 
 use super::admit::{Meeting, fenced};
 use super::{
-    ABORT_WAIT, Answer, COMMIT_WAIT, Call, Desk, INQUIRIES_MAX, Purpose, Standing, State, StatusAnswer, WAITERS_MAX,
-    Waiter,
+    ABORT_WAIT, Answer, COMMIT_WAIT, Call, Desk, INQUIRIES_MAX, Purpose, Standing, State, StatusAnswer,
+    WAITERS_MAX, Waiter,
 };
 use crate::id::CallId;
 use crate::ledger::{
-    Answered, Caller, ExchangeKey, FenceReason, LedgerError, Op, Outcome, Record, Refused, Reply, is_repeatable,
+    Answered, Caller, ExchangeKey, FenceReason, LedgerError, Op, Outcome, Record, Refused, Reply,
+    is_repeatable,
 };
 use crate::time::Now;
 
@@ -101,7 +102,10 @@ impl Desk {
         if reference.key.poi != self.poi {
             let answer = Answer::Failure {
                 condition: ErrorCondition::NOT_ALLOWED,
-                message: format!("MessageReference names {}: send this request to that terminal.", reference.key.poi),
+                message: format!(
+                    "MessageReference names {}: send this request to that terminal.",
+                    reference.key.poi
+                ),
                 exchange: None,
             };
             return self.tell(call.id, answer, None);
@@ -137,7 +141,8 @@ impl Desk {
             named.sale_id.get_or_insert_with(|| call.request.header().sale_id.clone());
             Reference::new(&call, named)
         });
-        let named = reference.and_then(|r| self.find(now, &r.key).filter(|i| r.means(&self.exchanges[*i].record)));
+        let named =
+            reference.and_then(|r| self.find(now, &r.key).filter(|i| r.means(&self.exchanges[*i].record)));
         // While the ledger recovers from a restore an older copy may have run: only the terminal can tell (E19).
         let Some(index) = named.filter(|_| !self.facts.is_recovering(now.wall)) else {
             return self.ask(now, call, None);
@@ -258,7 +263,8 @@ impl Desk {
             }
         }
         let never_ran = !self.facts.is_recovering(now.wall);
-        if self.standing == Standing::Unknown && is_repeatable(&new.category) && fence.is_none() && never_ran {
+        if self.standing == Standing::Unknown && is_repeatable(&new.category) && fence.is_none() && never_ran
+        {
             // The terminal may be added in a moment, and an older copy of this request may still be under way (E7).
             let reason = FenceReason::ToldUnreachable;
             let op = Op::Fence { key: new.key, company: company.into(), reason, at: now.wall };
@@ -284,8 +290,14 @@ impl Desk {
         call.wait = waiters.iter().map(|w| w.deadline.saturating_sub(now.mono)).min().unwrap_or(call.wait);
         let own = super::admit::own_key(&call);
         if let Some(record) = records.iter().find(|r| r.key == own) {
-            let new = Record { key: own, digest: call.digest, sale: call.request.header().sale_id.clone(), ..record.clone() };
-            match self.meet(now, record, &Record { category: call.request.header().category.clone(), ..new }) {
+            let new = Record {
+                key: own,
+                digest: call.digest,
+                sale: call.request.header().sale_id.clone(),
+                ..record.clone()
+            };
+            match self.meet(now, record, &Record { category: call.request.header().category.clone(), ..new })
+            {
                 Meeting::Join => return self.join_recorded(now, record.clone(), waiters),
                 Meeting::Tell(answer) => return self.tell_all(waiters, &answer, Some(&record.exchange)),
                 Meeting::Free => {}
@@ -299,7 +311,13 @@ impl Desk {
             if self.facts.is_recovering(now.wall) {
                 return self.tell_all(waiters, &Answer::NoResponse, None);
             }
-            return self.fence(now, reference, &call.caller.company, waiters, Answer::Status(StatusAnswer::NotFound));
+            return self.fence(
+                now,
+                reference,
+                &call.caller.company,
+                waiters,
+                Answer::Status(StatusAnswer::NotFound),
+            );
         };
         if !reference.means(&record) {
             let answer = other_request(&reference, &record);
@@ -325,7 +343,9 @@ impl Desk {
             return None;
         }
         Some(match &record.outcome {
-            Outcome::Answered(Answered::Message(message)) => Answer::Status(StatusAnswer::Found(message.clone())),
+            Outcome::Answered(Answered::Message(message)) => {
+                Answer::Status(StatusAnswer::Found(message.clone()))
+            }
             Outcome::Answered(_) => Answer::Failure {
                 condition: ErrorCondition::NOT_ALLOWED,
                 message: format!("The {} is done and has no response to repeat.", record.category),

@@ -26,7 +26,8 @@ use nexo::{ErrorCondition, MessageCategory, PoiId, Request};
 use crate::frame::ToTerminal;
 use crate::id::{CallId, ConnectionId, DeliveryId, ExchangeId};
 use crate::ledger::{
-    Answered, Caller, Digest, Evidence, ExchangeKey, LedgerError, LedgerFacts, Op, Outcome, Record, Refused, Reply,
+    Answered, Caller, Digest, Evidence, ExchangeKey, LedgerError, LedgerFacts, Op, Outcome, Record, Refused,
+    Reply,
 };
 use crate::link::CloseReason;
 use crate::presence::{Lease, Presence};
@@ -314,9 +315,16 @@ enum Purpose {
     Inquiry(CallId),
     Unplaced(DeliveryId),
     /// Evidence of a result is being kept; then its source hears `recorded`.
-    Keep { delivery: DeliveryId, source: Vec<Source>, problem: Option<String> },
+    Keep {
+        delivery: DeliveryId,
+        source: Vec<Source>,
+        problem: Option<String>,
+    },
     /// A notification is being kept.
-    Notification { id: DeliveryId, connection: ConnectionId },
+    Notification {
+        id: DeliveryId,
+        connection: ConnectionId,
+    },
     /// Nobody waits.
     Note,
 }
@@ -418,7 +426,7 @@ impl Desk {
             Purpose::Inquiry(call) => self.inquiry_replied(now, call, reply),
             Purpose::Unplaced(delivery) => self.unplaced_found(now, &delivery, reply),
             Purpose::Keep { delivery, source, problem } => match reply {
-                Ok(_) => self.recorded(&source, &delivery, problem),
+                Ok(_) => self.kept(&delivery, source, problem),
                 Err(_) => self.hand_in_again(&source),
             },
             Purpose::Notification { id, connection } => {
@@ -485,7 +493,8 @@ impl Desk {
         }
         self.answer_checks(alive);
         let unheard = |x: &Exchange| {
-            !x.record.received && matches!(x.state, State::Written { at, probed: true } if now.mono >= at + RECEIVED_PROBE)
+            !x.record.received
+                && matches!(x.state, State::Written { at, probed: true } if now.mono >= at + RECEIVED_PROBE)
         };
         if !alive && self.exchanges.iter().any(unheard) {
             self.doomed = Some(CloseReason::Silent);
@@ -558,7 +567,9 @@ impl Desk {
     /// its terminal: an older copy of it may have run before (E19).
     fn answer_of(&self, now: Now, outcome: &Outcome, record: &Record, repeated: bool) -> Answer {
         match outcome {
-            Outcome::Answered(Answered::Message(message)) => Answer::Response { message: message.clone(), repeated },
+            Outcome::Answered(Answered::Message(message)) => {
+                Answer::Response { message: message.clone(), repeated }
+            }
             Outcome::Answered(Answered::Empty) => Answer::Ok,
             Outcome::NeverReached if !self.facts.is_recovering(now.wall) => Answer::NotDelivered,
             Outcome::Refused(Refused::Aborted) => Answer::Failure {
@@ -621,7 +632,10 @@ impl Exchange {
 
     /// Whether the terminal can't have it.
     fn is_unwritten(&self) -> bool {
-        matches!(self.state, State::Held { .. } | State::Admitting { .. } | State::Queued | State::Withdrawing { .. })
+        matches!(
+            self.state,
+            State::Held { .. } | State::Admitting { .. } | State::Queued | State::Withdrawing { .. }
+        )
     }
 
     /// Whether it takes one of the terminal's places. What is the terminal's own to hand in takes none of them.

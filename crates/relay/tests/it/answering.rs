@@ -50,15 +50,13 @@ fn e23_after_two_seconds_it_gets_the_true_answer_all_the_same_and_recorded_is_wi
 #[test]
 fn e23_the_same_for_indeterminate() {
     let (mut pair, sent) = Pair::paying("42");
-    pair.terminal.work();
     pair.crash_terminal();
     pair.arrive();
     pair.works = true;
     // The commit was prompt; now the same with a broken store.
     assert_eq!(pair.answer(sent), Some(Answer::NoResponse));
     let (mut pair, sent) = Pair::paying("42");
-    pair.terminal.work();
-    pair.terminal.restart();
+    pair.crash_terminal();
     pair.mode = Mode::Failing;
     pair.maintain();
     pair.live(2 * SECOND);
@@ -111,7 +109,11 @@ fn e23_what_only_the_gateway_knows_is_tried_for_as_long_as_it_takes() {
     pair.drive();
     pair.mode = Mode::Failing;
     pair.live(60 * SECOND);
-    assert_eq!(pair.answer(sent), Some(Answer::TryAgain), "that it was not delivered is told when it is on disk");
+    assert_eq!(
+        pair.answer(sent),
+        Some(Answer::TryAgain),
+        "that it was not delivered is told when it is on disk"
+    );
     assert_eq!(pair.gateway.presence().status(pair.now), Status::Online);
     pair.mode = Mode::Prompt;
     pair.live(SECOND);
@@ -162,5 +164,43 @@ fn e23_several_reports_of_one_delivery_are_all_recorded() {
     pair.drive();
     assert_eq!(pair.recorded_for.len(), 2);
     assert!(pair.alarms.is_empty() && pair.terminal.resume().is_empty());
+    assert!(pair.gateway.is_idle());
+}
+
+#[test]
+fn e23_a_terminal_that_contradicts_itself_keeps_its_first_result_until_that_is_on_disk() {
+    let (mut pair, _) = Pair::paying("42");
+    pair.mode = Mode::Failing;
+    pair.works = true;
+    pair.drive();
+    let contradiction = pair.terminal.contradict(0).expect("a result");
+    pair.say(contradiction);
+    pair.mode = Mode::Prompt;
+    pair.drive();
+    // The evidence is on disk, and the result is not yet.
+    assert_eq!(pair.ledger.evidence().len(), 1);
+    assert_eq!((pair.terminal.resume().len(), pair.outcome("42")), (1, Some(Outcome::Open)));
+    pair.live(SECOND);
+    assert!(matches!(pair.outcome("42"), Some(Outcome::Answered(_))));
+    assert!(pair.terminal.resume().is_empty());
+    assert_eq!(pair.alarms.len(), 1);
+    assert!(pair.gateway.is_idle());
+}
+
+#[test]
+fn e23_a_result_whose_evidence_can_not_be_kept_is_handed_in_again() {
+    let mut pair = Pair::connected();
+    pair.ask(&payment("42"));
+    let contradiction = pair.terminal.contradict(0).expect("a result");
+    pair.mode = Mode::Stalled;
+    pair.say(contradiction);
+    pair.drive();
+    // Its record is found, and then the store breaks.
+    pair.apply_next();
+    pair.reply_next();
+    pair.mode = Mode::Failing;
+    pair.drive();
+    assert_eq!(pair.sockets[0].closed, Some(CloseReason::Draining));
+    assert!(pair.ledger.evidence().is_empty());
     assert!(pair.gateway.is_idle());
 }

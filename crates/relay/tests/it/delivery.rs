@@ -56,7 +56,10 @@ fn e10_an_exchange_that_a_hello_supersedes_before_the_write_is_not_written_to_th
     pair.drive();
     assert_eq!(pair.answer(sent), Some(Answer::NotDelivered));
     assert!(pair.written.is_empty());
-    assert_eq!(pair.sockets[0].closed, Some(CloseReason::Replaced { winner: relay::ProcessId::parse("p_1").unwrap() }));
+    assert_eq!(
+        pair.sockets[0].closed,
+        Some(CloseReason::Replaced { winner: relay::ProcessId::parse("p_1").unwrap() })
+    );
 }
 
 #[test]
@@ -94,17 +97,7 @@ fn e10_an_admission_under_an_epoch_that_has_passed_is_rerouted_once() {
     pair.mode = Mode::Stalled;
     pair.notices = false;
     // The terminal is at another node by the time of the admission.
-    let journal = pair.terminal.journal.clone();
-    let claim = relay::ledger::HelloClaim {
-        poi: crate::pair::poi(),
-        journal,
-        attempt: 99,
-        firmware_version: None,
-        platform: None,
-        device: None,
-        at: pair.now.wall,
-    };
-    pair.ledger.apply(relay::ledger::Op::TakeHello(Box::new(claim)));
+    pair.raise_epoch(99);
     let first = pair.send(&payment("1"));
     let second = pair.send(&payment("2"));
     pair.mode = Mode::Prompt;
@@ -234,7 +227,7 @@ fn e14_a_copied_journal_that_was_used_less_is_stale() {
 #[test]
 fn e14_another_journal_than_the_boarded_one_has_to_board_again() {
     let mut pair = Pair::connected();
-    pair.terminal.lose_journal("j_other");
+    pair.lose_journal();
     let socket = pair.connect();
     pair.drive();
     assert_eq!(pair.sockets[socket].closed, Some(CloseReason::BoardAgain));
@@ -291,7 +284,7 @@ fn e14_what_is_in_resume_counts_as_received_and_waits_for_its_result() {
 #[test]
 fn e14_received_and_forgotten_is_unknown_for_good() {
     let (mut pair, sent) = Pair::paying("42");
-    pair.terminal.forget_all();
+    pair.forget_all();
     pair.arrive();
     assert_eq!(pair.answer(sent), Some(Answer::NoResponse));
     assert_eq!(pair.outcome("42"), Some(Outcome::UnknownFinal(Cannot::Forgotten)));
@@ -314,7 +307,6 @@ fn e14_written_under_an_earlier_journal_is_unknown_for_good() {
 #[test]
 fn e14_indeterminate_is_unknown_for_good_and_told_so() {
     let (mut pair, sent) = Pair::paying("42");
-    pair.terminal.work();
     pair.crash_terminal();
     pair.arrive();
     assert_eq!(pair.answer(sent), Some(Answer::NoResponse));
@@ -341,6 +333,27 @@ fn e14_welcome_follows_the_commit_of_what_the_hello_proved() {
     pair.drive();
     assert_eq!(pair.outcome("42"), Some(Outcome::NeverReached));
     assert!(pair.sockets[socket].welcomed);
+}
+
+#[test]
+fn e14_what_a_hello_proved_is_not_settled_when_a_newer_one_has_raised_the_epoch() {
+    let mut pair = Pair::connected();
+    pair.reads = false;
+    pair.send(&payment("42"));
+    pair.drive();
+    pair.cut_link();
+    pair.reads = true;
+    pair.mode = Mode::Stalled;
+    let socket = pair.connect();
+    pair.drive();
+    pair.apply_next();
+    pair.reply_next();
+    pair.raise_epoch(99);
+    pair.mode = Mode::Prompt;
+    pair.drive();
+    assert_eq!(pair.sockets[socket].closed, Some(CloseReason::Draining));
+    assert_ne!(pair.outcome("42"), Some(Outcome::NeverReached));
+    assert_eq!(pair.gateway.presence().lease(), None);
 }
 
 #[test]
@@ -444,10 +457,12 @@ fn e14_what_an_older_link_says_no_longer_counts() {
     let older = pair.sockets.len() - 1;
     let newer = pair.connect();
     pair.hear(newer);
-    pair.drive();
+    while pair.reply_next() || pair.apply_next() {}
+    assert_eq!(pair.gateway.presence().lease().map(|l| &l.connection), Some(&pair.sockets[newer].id));
     // The result that the older link still holds comes after the takeover.
-    pair.hear(older);
-    assert_eq!(pair.answer(sent), None);
+    assert!(pair.hear(older));
+    while pair.reply_next() || pair.apply_next() {}
+    assert_eq!((pair.answer(sent), pair.outcome("42")), (None, Some(Outcome::Open)));
     pair.hears = true;
     pair.drive();
     assert!(matches!(pair.answer(sent), Some(Answer::Response { .. })));

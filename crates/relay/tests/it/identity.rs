@@ -3,9 +3,9 @@
 use std::time::Duration;
 
 use nexo::ErrorCondition;
+use relay::WallMs;
 use relay::exchange::{Answer, Standing};
 use relay::ledger::{LedgerFacts, Outcome};
-use relay::WallMs;
 
 use crate::message::{diagnosis, display, money, payment, status};
 use crate::pair::{Mode, Pair};
@@ -27,7 +27,10 @@ fn e3_a_service_id_belongs_to_its_request_for_48_hours() {
     pair.live(48 * HOUR - SECOND);
     assert!(matches!(pair.ask(&payment("42")), Some(Answer::Response { repeated: true, .. })));
     pair.live(2 * SECOND);
-    assert!(matches!(pair.ask(&money("Payment", "42", "another sale")), Some(Answer::Response { repeated: false, .. })));
+    assert!(matches!(
+        pair.ask(&money("Payment", "42", "another sale")),
+        Some(Answer::Response { repeated: false, .. })
+    ));
     assert_eq!((pair.charged("42"), pair.charged("another sale")), (1, 1));
 }
 
@@ -88,10 +91,14 @@ fn e4_a_repeat_that_joins_while_it_is_queued_is_answered_at_its_own_deadline() {
 
 #[test]
 fn e4_a_repeat_gets_the_recorded_answer_also_with_the_terminal_off() {
-    for category in ["Payment", "Reversal", "StoredValue", "CardAcquisition", "EnableService", "Reconciliation"] {
+    for category in
+        ["Payment", "Reversal", "StoredValue", "CardAcquisition", "EnableService", "Reconciliation"]
+    {
         let mut pair = Pair::connected();
         let ask = money(category, "42", "sale");
-        let Some(Answer::Response { message, repeated: false }) = pair.ask(&ask) else { panic!("no response") };
+        let Some(Answer::Response { message, repeated: false }) = pair.ask(&ask) else {
+            panic!("no response")
+        };
         pair.cut_link();
         assert_eq!(pair.ask(&ask), Some(Answer::Response { message, repeated: true }), "{category}");
         assert_eq!(pair.written.len(), 1);
@@ -230,4 +237,3 @@ fn e7_a_terminal_that_nobody_knows_is_answered_as_an_absent_one_and_its_service_
     assert!(!pair.ledger.is_fenced(&pair.key("7")));
     assert!(pair.gateway.is_idle());
 }
-

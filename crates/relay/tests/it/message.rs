@@ -100,7 +100,8 @@ pub(crate) fn status_of_the_last(service: &str) -> Ask {
 }
 
 pub(crate) fn abort(service: &str, of: &str) -> Ask {
-    let body = format!(r#"{{"AbortReason":"MerchantAbort","MessageReference":{}}}"#, reference("Payment", of));
+    let body =
+        format!(r#"{{"AbortReason":"MerchantAbort","MessageReference":{}}}"#, reference("Payment", of));
     ask("Abort", service, body)
 }
 

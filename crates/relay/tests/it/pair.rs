@@ -8,18 +8,21 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use nexo::{MessageCategory, PoiId};
-use relay::exchange::{Answer, Arrival, Call, Desk, Effect, LinkOrder, OpId, Report, Source, Standing, StatusAnswer};
+use relay::exchange::{
+    Answer, Arrival, Call, Desk, Effect, LinkOrder, OpId, Report, Source, Standing, StatusAnswer,
+};
 use relay::ledger::{
-    Answered, Caller, EvidenceKind, ExchangeKey, HelloClaim, Lane, LedgerError, LedgerFacts, Op, Outcome, Record, Refused, Reply, is_repeatable, may_become,
+    Answered, Caller, EvidenceKind, ExchangeKey, HelloClaim, Lane, LedgerError, LedgerFacts, Op, Outcome,
+    Record, Refused, Reply, is_repeatable, may_become,
 };
 use relay::model::Ledger;
 use relay::{
-    CallId, CloseReason, ConnectionId, Deliver, DeliveryId, Epoch, ExchangeId, Heartbeat, Hello, Now, Placement, ProcessId,
-    ResultMessage, Settings, Status, ToGateway, ToTerminal, WallMs, Welcome,
+    CallId, CloseReason, ConnectionId, Deliver, DeliveryId, Epoch, ExchangeId, Heartbeat, Hello, Now,
+    Placement, ProcessId, ResultMessage, Settings, Status, ToGateway, ToTerminal, WallMs, Welcome,
 };
 
 use crate::message::{Ask, POI, digest};
-use crate::terminal::Terminal;
+use crate::terminal::{Act, Device};
 
 /// How much later than its POS's time and the time of a commit an answer may come.
 const SLACK: Duration = Duration::ZERO;
@@ -43,6 +46,8 @@ pub(crate) enum Mode {
 #[derive(Debug)]
 pub(crate) struct Socket {
     pub(crate) id: ConnectionId,
+    /// Of the terminal's own; none for one that somebody else opened with its journal.
+    attempt: Option<u64>,
     up: VecDeque<ToGateway>,
     down: VecDeque<ToTerminal>,
     /// The terminal has not given it up.
@@ -72,7 +77,7 @@ pub(crate) struct Pair {
     pub(crate) now: Now,
     pub(crate) gateway: Desk,
     pub(crate) ledger: Ledger,
-    pub(crate) terminal: Terminal,
+    pub(crate) terminal: Device,
     pub(crate) sockets: Vec<Socket>,
     pub(crate) calls: BTreeMap<CallId, Asked>,
     pub(crate) mode: Mode,
@@ -119,7 +124,7 @@ impl Pair {
 
     pub(crate) fn with(facts: LedgerFacts, standing: Standing) -> Pair {
         let now = Now { mono: Duration::from_secs(1000), wall: WallMs(1_800_000_000_000) };
-        let terminal = Terminal::new("j_1");
+        let terminal = Device::new("j_1");
         let mut ledger = Ledger::default();
         if standing == Standing::Known {
             ledger.board(poi(), terminal.journal.clone(), now.wall.minus(Duration::from_secs(86_400)));
@@ -165,13 +170,13 @@ impl Pair {
         pair
     }
 
-    /// A terminal that is here, and has stored the delivery that it was given without going on.
+    /// A terminal that is here and has charged the card, and goes on when `works` is set.
     pub(crate) fn paying(service: &str) -> (Pair, CallId) {
         let mut pair = Pair::connected();
         pair.works = false;
         let sent = pair.send(&crate::message::payment(service));
         pair.drive();
-        assert!(pair.terminal.is_running());
+        assert!(pair.work() && pair.terminal.is_running());
         (pair, sent)
     }
 
@@ -248,10 +253,40 @@ impl Pair {
 
     // The link.
 
-    /// The terminal dials (T2, T3): every older socket is given up, and what was not read from it is dropped.
+    /// The terminal dials (T2, T3): every older socket is given up, and what was not read from it is dropped. The new
+    /// one is the last.
     pub(crate) fn connect(&mut self) -> usize {
-        self.terminal.attempt += 1;
-        self.dial(self.terminal.attempt)
+        self.terminal_hangs_up();
+        self.terminal.connect(self.now);
+        self.settle_acts();
+        self.sockets.len().saturating_sub(1)
+    }
+
+    fn terminal_hangs_up(&mut self) {
+        for index in 0..self.sockets.len() {
+            self.terminal_closes(index);
+        }
+    }
+
+    fn terminal_closes(&mut self, index: usize) {
+        let socket = &mut self.sockets[index];
+        socket.down.clear();
+        let was_open = std::mem::replace(&mut socket.terminal_open, false);
+        if let Some(attempt) = socket.attempt.filter(|_| was_open) {
+            self.terminal.lost(self.now, attempt);
+            self.settle_acts();
+        }
+    }
+
+    /// What the terminal wants to do to its link is done.
+    pub(crate) fn settle_acts(&mut self) {
+        while let Some(act) = self.terminal.act() {
+            match act {
+                Act::Dial(attempt) => self.dial(attempt),
+                Act::Send(frame) => self.say(frame),
+                Act::Close => self.terminal_hangs_up(),
+            }
+        }
     }
 
     /// The terminal dials, and is heard.
@@ -260,16 +295,16 @@ impl Pair {
         self.drive();
     }
 
-    /// A hello with this attempt.
-    pub(crate) fn dial(&mut self, attempt: u64) -> usize {
+    fn dial(&mut self, attempt: u64) {
         for socket in &mut self.sockets {
             socket.terminal_open = false;
             socket.down.clear();
         }
-        self.dial_beside(attempt)
+        let index = self.dial_beside(attempt);
+        self.sockets[index].attempt = Some(attempt);
     }
 
-    /// A hello with this attempt and this journal, while the older link stands.
+    /// Somebody says hello with this attempt and the terminal's journal, while its own link stands.
     pub(crate) fn dial_beside(&mut self, attempt: u64) -> usize {
         let number = self.number();
         let hello = Hello {
@@ -284,6 +319,7 @@ impl Pair {
         };
         self.sockets.push(Socket {
             id: ConnectionId::parse(&format!("c_{number}")).expect("an ID"),
+            attempt: None,
             up: VecDeque::from([ToGateway::Hello(Box::new(hello))]),
             down: VecDeque::new(),
             terminal_open: true,
@@ -298,20 +334,16 @@ impl Pair {
     /// The link is cut: what is on its way is lost, both ways.
     pub(crate) fn cut_link(&mut self) {
         for socket in &mut self.sockets {
-            socket.terminal_open = false;
             socket.up.clear();
-            socket.down.clear();
         }
+        self.terminal_hangs_up();
         self.notice_all();
     }
 
     /// The terminal is gone from every socket, and the gateway does not know.
     pub(crate) fn drop_link_silently(&mut self) {
         self.notices = false;
-        for socket in &mut self.sockets {
-            socket.terminal_open = false;
-            socket.down.clear();
-        }
+        self.terminal_hangs_up();
     }
 
     pub(crate) fn notice_all(&mut self) {
@@ -330,8 +362,8 @@ impl Pair {
         }
         socket.up.clear();
         socket.probe = None;
-        socket.terminal_open = false;
         let id = socket.id.clone();
+        self.terminal_closes(index);
         let present = self.gateway.presence().lease().map(|l| l.connection.clone());
         self.gateway.handle_gone(self.now, &id);
         if present.as_ref() != Some(&id) {
@@ -341,19 +373,17 @@ impl Pair {
         self.settle_effects();
     }
 
-    /// The socket that the terminal uses.
-    pub(crate) fn socket(&self) -> Option<&Socket> {
-        self.sockets.iter().rfind(|s| s.terminal_open)
-    }
-
     /// What was delivered and not read yet.
     pub(crate) fn delivers_waiting(&self) -> Vec<&Deliver> {
         let delivers = self.sockets.iter().flat_map(|s| &s.down);
-        delivers.filter_map(|f| if let ToTerminal::Deliver(deliver) = f { Some(deliver) } else { None }).collect()
+        delivers
+            .filter_map(|f| if let ToTerminal::Deliver(deliver) = f { Some(deliver) } else { None })
+            .collect()
     }
 
     pub(crate) fn say(&mut self, frame: ToGateway) {
-        if let Some(socket) = self.sockets.iter_mut().rfind(|s| s.terminal_open && s.welcomed) {
+        let own = |s: &&mut Socket| s.terminal_open && s.welcomed && s.attempt.is_some();
+        if let Some(socket) = self.sockets.iter_mut().rfind(own) {
             socket.up.push_back(frame);
         }
     }
@@ -424,41 +454,43 @@ impl Pair {
             return false;
         }
         let Some(frame) = socket.down.pop_front() else { return false };
-        let answers = match frame {
-            ToTerminal::Welcome(_) => {
-                assert!(!socket.welcomed, "a second welcome");
-                socket.welcomed = true;
-                self.terminal.unrecorded()
-            }
-            ToTerminal::Deliver(_) if self.swallows => Vec::new(),
+        if let ToTerminal::Welcome(_) = frame {
+            assert!(!socket.welcomed, "a second welcome");
+            socket.welcomed = true;
+        }
+        let now = self.now;
+        let Some(attempt) = socket.attempt else { return true };
+        match frame {
+            ToTerminal::Welcome(_) => self.terminal.welcome(now, attempt),
+            ToTerminal::Deliver(_) if self.swallows => {}
             ToTerminal::Deliver(deliver) => {
-                assert!(socket.welcomed, "a delivery before the welcome");
-                let frames = self.terminal.deliver(self.now, &deliver);
-                assert!(!frames.is_empty());
-                frames
+                assert!(self.sockets[index].welcomed, "a delivery before the welcome");
+                self.terminal.deliver(now, attempt, deliver);
             }
-            ToTerminal::Recorded { delivery, .. } => {
-                self.terminal.recorded(&delivery);
-                Vec::new()
-            }
-            ToTerminal::Unknown(_) => Vec::new(),
-        };
-        self.sockets[index].up.extend(answers);
+            ToTerminal::Recorded { delivery, .. } => self.terminal.recorded(now, &delivery),
+            ToTerminal::Unknown(_) => {}
+        }
+        self.settle_acts();
         true
     }
 
     /// The terminal goes on with what runs.
     pub(crate) fn work(&mut self) -> bool {
-        let running = self.terminal.is_running();
         let before = self.terminal.executions.len();
-        if let Some(result) = self.terminal.work() {
-            self.say(result);
-        }
+        let worked = self.terminal.work(self.now);
+        self.settle_acts();
         if let Some(execution) = self.terminal.executions.get(before) {
             let key = ExchangeKey { poi: poi(), device: None, service: execution.service.clone() };
             assert!(!self.buried.contains(&key), "{key:?} runs after a POS was told that it never will");
         }
-        running
+        worked
+    }
+
+    /// What the terminal has written gets onto its disk.
+    pub(crate) fn sync(&mut self, count: usize) -> bool {
+        let synced = self.terminal.sync(self.now, count);
+        self.settle_acts();
+        synced
     }
 
     /// A maintenance call with all results that are not recorded.
@@ -523,6 +555,14 @@ impl Pair {
         true
     }
 
+    /// A reply overtakes those before it: ops run in their order, and nothing is promised of their replies.
+    pub(crate) fn reply_at(&mut self, index: usize) {
+        if let Some(reply) = self.replies.remove(index) {
+            self.replies.push_front(reply);
+            self.reply_next();
+        }
+    }
+
     /// The next reply arrives, as a failure, whatever happened.
     pub(crate) fn reply_next_as_failed(&mut self) -> bool {
         let Some((id, _)) = self.replies.pop_front() else { return false };
@@ -535,7 +575,9 @@ impl Pair {
         match self.mode {
             Mode::Stalled => false,
             Mode::Prompt => self.reply_next() || self.apply_next(),
-            Mode::FailingFences if matches!(self.money.front(), Some((_, Op::Fence { .. }))) => self.fail_next(),
+            Mode::FailingFences if matches!(self.money.front(), Some((_, Op::Fence { .. }))) => {
+                self.fail_next()
+            }
             Mode::FailingFences => self.reply_next() || self.apply_next(),
             Mode::Failing => self.reply_next() || self.fail_next(),
             Mode::FailingLate => self.reply_next_as_failed() || self.apply_next(),
@@ -575,6 +617,9 @@ impl Pair {
             if self.works {
                 progress |= self.work();
             }
+            if self.terminal.syncs {
+                progress |= self.sync(usize::MAX);
+            }
             if self.notices {
                 self.notice_all();
             }
@@ -596,7 +641,7 @@ impl Pair {
         let until = self.now.mono + time;
         for _ in 0..100_000 {
             let probes = self.sockets.iter().filter_map(|s| s.probe);
-            let due = self.gateway.poll_timeout().into_iter().chain(probes).min();
+            let due = self.gateway.poll_timeout().into_iter().chain(probes).chain(self.terminal.due()).min();
             let Some(due) = due.filter(|due| *due <= until) else { return self.set_time(until) };
             self.set_time(due.max(self.now.mono));
             for index in 0..self.sockets.len() {
@@ -605,6 +650,8 @@ impl Pair {
                     self.probed(index, false);
                 }
             }
+            self.terminal.timeout(self.now);
+            self.settle_acts();
             self.timeout();
         }
         panic!("a timeout is due again and again");
@@ -617,7 +664,12 @@ impl Pair {
         assert!(due.is_none_or(|due| due > self.now.mono), "due at {due:?}, and it is {:?}", self.now.mono);
         for asked in self.calls.values().filter(|a| a.answer.is_none() && !a.hung_up && !a.lost) {
             let at_last = asked.deadline + relay::exchange::COMMIT_WAIT + SLACK;
-            assert!(self.now.mono <= at_last, "{} {} is not answered in time", asked.ask.category, asked.ask.service);
+            assert!(
+                self.now.mono <= at_last,
+                "{} {} is not answered in time",
+                asked.ask.category,
+                asked.ask.service
+            );
         }
     }
 
@@ -656,11 +708,10 @@ impl Pair {
         self.woken.clear();
         for socket in &mut self.sockets {
             socket.gateway_open = false;
-            socket.terminal_open = false;
             socket.up.clear();
-            socket.down.clear();
             socket.probe = None;
         }
+        self.terminal_hangs_up();
         for asked in self.calls.values_mut().filter(|a| a.answer.is_none()) {
             asked.lost = true;
         }
@@ -672,38 +723,52 @@ impl Pair {
         let epoch = self.ledger.epoch(&poi());
         let mut older = Ledger::default();
         older.board(poi(), self.terminal.journal.clone(), WallMs(0));
-        while older.epoch(&poi()) <= epoch {
-            let claim = HelloClaim {
-                poi: poi(),
-                journal: self.terminal.journal.clone(),
-                attempt: older.epoch(&poi()).map_or(0, |e| e.0) + 1,
-                firmware_version: None,
-                platform: None,
-                device: None,
-                at: self.now.wall,
-            };
-            older.apply(Op::TakeHello(Box::new(claim)));
+        std::mem::swap(&mut self.ledger, &mut older);
+        while self.ledger.epoch(&poi()) <= epoch {
+            self.raise_epoch(self.ledger.epoch(&poi()).map_or(0, |e| e.0) + 1);
         }
-        self.terminal.attempt += older.epoch(&poi()).map_or(0, |e| e.0);
-        self.ledger = older;
+        while self.terminal.attempt <= self.ledger.epoch(&poi()).map_or(0, |e| e.0) {
+            self.connect();
+        }
         self.spent.clear();
     }
 
+    /// Another node has taken a hello of the terminal.
+    pub(crate) fn raise_epoch(&mut self, attempt: u64) {
+        let claim = HelloClaim {
+            poi: poi(),
+            journal: self.terminal.journal.clone(),
+            attempt,
+            firmware_version: None,
+            platform: None,
+            device: None,
+            at: self.now.wall,
+        };
+        let reply = self.apply_op(Op::TakeHello(Box::new(claim)));
+        assert!(matches!(reply, Reply::Raised { .. }));
+    }
+
     pub(crate) fn crash_terminal(&mut self) {
-        for socket in &mut self.sockets {
-            socket.terminal_open = false;
-            socket.down.clear();
-        }
-        self.terminal.restart();
+        self.terminal_hangs_up();
+        self.terminal.restart(self.now);
+    }
+
+    /// The journal is there and empty: no honest terminal has that.
+    pub(crate) fn forget_all(&mut self) {
+        self.terminal_hangs_up();
+        self.terminal.forget_all(self.now);
+    }
+
+    /// The journal is another one than the one that was boarded.
+    pub(crate) fn lose_journal(&mut self) {
+        self.terminal_hangs_up();
+        self.terminal.lose_journal(self.now, "j_other");
     }
 
     pub(crate) fn board_again(&mut self) {
         let number = self.number();
-        for socket in &mut self.sockets {
-            socket.terminal_open = false;
-            socket.down.clear();
-        }
-        self.terminal.lose_journal(&format!("j_{number}"));
+        self.terminal_hangs_up();
+        self.terminal.lose_journal(self.now, &format!("j_{number}"));
         self.ledger.board(poi(), self.terminal.journal.clone(), self.now.wall);
     }
 
@@ -711,6 +776,7 @@ impl Pair {
     pub(crate) fn come_to_rest(&mut self) {
         self.mode = Mode::Prompt;
         self.works = true;
+        self.terminal.syncs = true;
         self.transmits = true;
         self.reads = true;
         self.hears = true;
@@ -756,7 +822,8 @@ impl Pair {
                 Effect::Answer(call, answer, exchange) => self.told(call, answer, exchange),
                 Effect::Recorded(call, delivery, problem) => {
                     self.check_recorded(&delivery);
-                    self.terminal.recorded(&delivery);
+                    self.terminal.recorded(self.now, &delivery);
+                    self.settle_acts();
                     self.recorded_for.push((call, delivery, problem));
                 }
                 Effect::Checked(call, alive) => self.checked.push((call, alive)),
@@ -832,10 +899,17 @@ impl Pair {
                 let delivery = &deliver.delivery;
                 let record = self.ledger.records().find(|r| r.delivery == *delivery);
                 let record = record.expect("written before it was on disk");
-                assert!(record.outcome.is_undecided(), "{delivery} is written with outcome {:?}", record.outcome);
+                assert!(
+                    record.outcome.is_undecided(),
+                    "{delivery} is written with outcome {:?}",
+                    record.outcome
+                );
                 let lease = self.gateway.presence().lease().expect("written to a link that is not present");
                 assert_eq!(lease.connection, *connection);
-                assert_eq!(lease.epoch, record.epoch, "{delivery} is written to a link that it does not belong to");
+                assert_eq!(
+                    lease.epoch, record.epoch,
+                    "{delivery} is written to a link that it does not belong to"
+                );
                 assert!(!self.written.contains(delivery), "{delivery} is written twice");
                 if is_repeatable(&record.category) {
                     let before = self.spent.insert(record.key.clone(), self.now.wall);
@@ -854,12 +928,16 @@ impl Pair {
     /// The terminal forgets a result only when it is on disk (E23).
     fn check_recorded(&self, delivery: &DeliveryId) {
         if let Some(ToGateway::Result(_, ResultMessage::Message(message))) = self.terminal.result(delivery) {
-            let said = |m: &Bytes| self.terminal.responses.iter().any(|(d, r)| d == delivery && r == m) || m == message;
+            let said = |m: &Bytes| {
+                self.terminal.responses.iter().any(|(d, r)| d == delivery && r == m) || m == message
+            };
             let answered = self.ledger.records().any(|r| {
-                r.delivery == *delivery && matches!(&r.outcome, Outcome::Answered(Answered::Message(m)) if said(m))
+                r.delivery == *delivery
+                    && matches!(&r.outcome, Outcome::Answered(Answered::Message(m)) if said(m))
             });
             let kept = self.ledger.evidence().iter().any(|(d, e)| d == delivery && said(&e.message));
-            let other = self.ledger.evidence().iter().any(|(d, e)| d == delivery && e.kind == EvidenceKind::Misfit);
+            let other =
+                self.ledger.evidence().iter().any(|(d, e)| d == delivery && e.kind == EvidenceKind::Misfit);
             assert!(answered || kept || other, "the result of {delivery} is recorded and not on disk");
         }
         let decided = self.ledger.records().any(|r| {
@@ -877,7 +955,11 @@ impl Pair {
             if let Some(before) = before.filter(|before| *before != record.outcome) {
                 assert!(may_become(&before, &record.outcome), "{} was {before:?}", record.delivery);
                 if matches!(record.outcome, Outcome::NeverReached | Outcome::Refused(_)) {
-                    assert!(!self.terminal.read.contains(&record.delivery), "{} did reach", record.delivery);
+                    assert!(
+                        !self.terminal.stored.contains(&record.delivery),
+                        "{} did reach",
+                        record.delivery
+                    );
                 }
             }
             if record.outcome == Outcome::Refused(Refused::Withdrawn) {

@@ -9,7 +9,9 @@ use proptest::prelude::*;
 use relay::exchange::{Answer, StatusAnswer};
 use relay::{CallId, DeliveryId, ResultMessage, ToGateway};
 
-use crate::message::{Ask, abort, diagnosis, display, input_update, money, response, status, status_with_receipt};
+use crate::message::{
+    Ask, abort, diagnosis, display, input_update, money, response, status, status_with_receipt,
+};
 use crate::pair::{Mode, Pair};
 
 /// A POS that behaves: it sends a new ServiceID only after it was told that the old one did not run.
@@ -45,7 +47,16 @@ enum Wish {
 impl Till {
     fn new(number: usize, wait_seconds: u64) -> Till {
         let wish = Wish::Idle;
-        Till { number, sales: 0, services: 0, questions: 0, wait_seconds, wish, ask: None, approved: Vec::new() }
+        Till {
+            number,
+            sales: 0,
+            services: 0,
+            questions: 0,
+            wait_seconds,
+            wish,
+            ask: None,
+            approved: Vec::new(),
+        }
     }
 
     fn intention(&self) -> String {
@@ -119,7 +130,9 @@ impl Till {
             }
             Answer::Status(StatusAnswer::NotFound) => Wish::Send,
             Answer::NotDelivered if !asking => Wish::Send,
-            Answer::Failure { condition, .. } if !asking && *condition != ErrorCondition::IN_PROGRESS => Wish::Send,
+            Answer::Failure { condition, .. } if !asking && *condition != ErrorCondition::IN_PROGRESS => {
+                Wish::Send
+            }
             Answer::TryAgain | Answer::TooMany if !asking => Wish::Repeat,
             Answer::NoResponse
             | Answer::NotDelivered
@@ -157,7 +170,7 @@ enum Step {
     Check,
     Drive,
     Connect,
-    /// An older socket's attempt once more.
+    /// Somebody else with the same journal, who does not know of a newer attempt.
     Stale,
     Hear(usize),
     Read(usize),
@@ -171,12 +184,16 @@ enum Step {
     ApplyZombie,
     Fail,
     Reply,
+    /// A reply that overtakes others.
+    ReplyAt(usize),
     ReplyAsFailed,
     Mode(Mode),
     Transmits(bool),
     Reads(bool),
     Hears(bool),
     Works(bool),
+    Syncs(bool),
+    Sync(usize),
     CrashGateway(usize),
     CrashTerminal,
     BoardAgain,
@@ -226,12 +243,15 @@ fn step() -> impl Strategy<Value = Step> {
         2 => Just(Step::ApplyZombie),
         1 => Just(Step::Fail),
         6 => Just(Step::Reply),
+        4 => (1..4usize).prop_map(Step::ReplyAt),
         1 => Just(Step::ReplyAsFailed),
         4 => mode.prop_map(Step::Mode),
         1 => any::<bool>().prop_map(Step::Transmits),
         1 => any::<bool>().prop_map(Step::Reads),
         1 => any::<bool>().prop_map(Step::Hears),
         2 => any::<bool>().prop_map(Step::Works),
+        1 => any::<bool>().prop_map(Step::Syncs),
+        2 => (1..3usize).prop_map(Step::Sync),
         2 => (0..4usize).prop_map(Step::CrashGateway),
         2 => Just(Step::CrashTerminal),
         1 => Just(Step::BoardAgain),
@@ -287,8 +307,8 @@ fn take(pair: &mut Pair, tills: &mut [Till; 2], step: &Step) {
             pair.connect();
         }
         Step::Stale => {
-            if pair.terminal.attempt > 0 && pair.socket().is_none() {
-                pair.dial(pair.terminal.attempt);
+            if pair.terminal.attempt > 0 {
+                pair.dial_beside(pair.terminal.attempt);
             }
         }
         Step::Hear(back) => {
@@ -331,6 +351,7 @@ fn take(pair: &mut Pair, tills: &mut [Till; 2], step: &Step) {
         Step::Reply => {
             pair.reply_next();
         }
+        Step::ReplyAt(index) => pair.reply_at(*index),
         Step::ReplyAsFailed => {
             pair.reply_next_as_failed();
         }
@@ -339,6 +360,10 @@ fn take(pair: &mut Pair, tills: &mut [Till; 2], step: &Step) {
         Step::Reads(yes) => pair.reads = *yes,
         Step::Hears(yes) => pair.hears = *yes,
         Step::Works(yes) => pair.works = *yes,
+        Step::Syncs(yes) => pair.terminal.syncs = *yes,
+        Step::Sync(count) => {
+            pair.sync(*count);
+        }
         Step::CrashGateway(applied) => pair.crash_gateway(*applied),
         Step::CrashTerminal => pair.crash_terminal(),
         Step::BoardAgain => pair.board_again(),
@@ -409,7 +434,9 @@ fn run(steps: &[Step], kinds: u64, wait_seconds: u64) {
     // And all is well: a sale is a sale.
     let last = pair.send(&money("Payment", "LAST", "last"));
     pair.drive();
-    assert!(matches!(&pair.answer(last), Some(Answer::Response { message, .. }) if condition(message).is_none()));
+    assert!(
+        matches!(&pair.answer(last), Some(Answer::Response { message, .. }) if condition(message).is_none())
+    );
     assert_eq!(pair.charged("last"), 1);
     assert_eq!(pair.gateway.poll_timeout(), None);
     assert!(pair.gateway.is_idle(), "{:?}", pair.gateway);
@@ -421,8 +448,15 @@ fn kinds() -> impl Strategy<Value = u64> {
     prop_oneof![Just(u64::MAX), any::<u64>(), any::<u64>().prop_map(move |kinds| kinds | essential)]
 }
 
+/// A few seconds' worth, unless `PROPTEST_CASES` asks for more.
+fn config() -> ProptestConfig {
+    let asked = ProptestConfig::default();
+    let cases = if std::env::var_os("PROPTEST_CASES").is_some() { asked.cases } else { 4000 };
+    ProptestConfig { cases, failure_persistence: None, max_shrink_iters: 20_000, ..asked }
+}
+
 proptest! {
-    #![proptest_config(ProptestConfig { failure_persistence: None, max_shrink_iters: 20_000, ..ProptestConfig::default() })]
+    #![proptest_config(config())]
 
     #[test]
     fn whatever_happens_in_whatever_order_no_promise_is_broken(

@@ -3,9 +3,9 @@
 use std::time::Duration;
 
 use nexo::{ErrorCondition, Response};
+use relay::WallMs;
 use relay::exchange::{Answer, Standing, StatusAnswer};
 use relay::ledger::{LedgerFacts, Outcome, Refused, Restored};
-use relay::WallMs;
 
 use crate::message::{
     Ask, abort, diagnosis, input_update, payment, status, status_of_the_last, status_with_receipt,
@@ -46,7 +46,9 @@ fn e16_not_found_by_the_ledger_closes_the_service_id_first() {
     assert_eq!(pair.answer(asked), NOT_FOUND);
     assert!(pair.ledger.is_fenced(&pair.key("42")));
     pair.arrive();
-    let Some(Answer::Failure { condition, message, .. }) = pair.ask(&payment("42")) else { panic!("no failure") };
+    let Some(Answer::Failure { condition, message, .. }) = pair.ask(&payment("42")) else {
+        panic!("no failure")
+    };
     assert_eq!(condition, ErrorCondition::NOT_ALLOWED);
     assert!(message.contains("NotFound"), "{message}");
     assert!(pair.written.is_empty());
@@ -79,7 +81,8 @@ fn e16_if_the_fence_can_not_be_committed_not_found_is_not_told() {
 fn e16_a_terminals_not_found_is_no_answer_for_what_the_ledger_knows_as_written() {
     let mut pair = Pair::connected();
     pair.ask(&payment("42"));
-    pair.terminal.forget_all();
+    pair.forget_all();
+    pair.arrive();
     let answer = pair.ask(&status_with_receipt("1", "42"));
     assert!(matches!(answer, Some(Answer::Status(StatusAnswer::Found(_)))), "{answer:?}");
     assert!(!pair.ledger.is_fenced(&pair.key("42")));
@@ -325,7 +328,10 @@ fn e19_an_abort_withdraws_nothing_that_may_be_the_repeat_of_a_lost_request() {
     pair.transmits = true;
     pair.drive();
     assert_eq!(pair.answer(called_off), Some(Answer::Ok));
-    assert!(matches!(pair.answer(sent), Some(Answer::Response { .. })), "the terminal said that it is aborted");
+    assert!(
+        matches!(pair.answer(sent), Some(Answer::Response { .. })),
+        "the terminal said that it is aborted"
+    );
 }
 
 #[test]
@@ -401,7 +407,10 @@ fn e20_an_abort_of_what_was_found_to_run_already_is_not_told_ok() {
 
 #[test]
 fn e20_an_abort_passes_while_the_terminal_is_busy_and_is_answered_ok() {
-    let (mut pair, sent) = Pair::paying("42");
+    let mut pair = Pair::connected();
+    pair.works = false;
+    let sent = pair.send(&payment("42"));
+    pair.drive();
     assert_eq!(pair.ask(&abort("1", "42")), Some(Answer::Ok));
     let Some(Answer::Response { message, .. }) = pair.answer(sent) else { panic!("no response") };
     let outcome = Response::parse(message).unwrap().outcome().unwrap();
@@ -433,7 +442,10 @@ fn e20_an_input_update_is_answered_ok() {
 fn e20_a_reference_is_never_guessed() {
     let references: [fn(Ask) -> Ask; 2] = [
         |ask| ask.body(r#"{"AbortReason":"MerchantAbort","MessageReference":{"MessageCategory":"Payment"}}"#),
-        |ask| ask.sale("TILL-2").body(r#"{"AbortReason":"MerchantAbort","MessageReference":{"ServiceID":"42"}}"#),
+        |ask| {
+            ask.sale("TILL-2")
+                .body(r#"{"AbortReason":"MerchantAbort","MessageReference":{"ServiceID":"42"}}"#)
+        },
     ];
     for reference in references {
         let mut pair = Pair::connected();

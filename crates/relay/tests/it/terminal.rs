@@ -1,255 +1,269 @@
-//! A small terminal that obeys T1-T8, with a journal that survives its crashes.
+//! The terminal: the relay's own, with the device, the disk and the world that it acts on.
+
+use std::collections::{HashMap, VecDeque};
+use std::time::Duration;
 
 use bytes::Bytes;
-use nexo::{MessageCategory, MessageClass, MessageHeader, Request, ServiceId};
-use relay::ledger::IDENTITY_HOURS;
-use relay::{Deliver, DeliveryId, JournalId, Now, ResultMessage, ToGateway, WallMs};
+use nexo::{MessageHeader, Request, Response, ServiceId};
+use relay::terminal::{Effect, JournalEntry, Outcome, Terminal};
+use relay::{Deliver, DeliveryId, JournalId, Now, ResultMessage, ToGateway};
 
 use crate::message::response;
 
 /// Money has moved.
 #[derive(Clone, Debug)]
 pub(crate) struct Execution {
-    pub(crate) delivery: DeliveryId,
     pub(crate) service: ServiceId,
     /// What the POS wanted: the sale's own identification.
     pub(crate) intention: String,
 }
 
+/// What the terminal does to its link.
 #[derive(Debug)]
-pub(crate) struct Terminal {
+pub(crate) enum Act {
+    Dial(u64),
+    Send(ToGateway),
+    Close,
+}
+
+#[derive(Debug)]
+pub(crate) struct Device {
+    terminal: Terminal,
     pub(crate) journal: JournalId,
+    /// Of the latest connect that was dialled.
     pub(crate) attempt: u64,
-    memory: Vec<Held>,
+    disk: Vec<JournalEntry>,
+    unsynced: VecDeque<(u64, JournalEntry)>,
+    /// Whether what is appended is on the disk at once.
+    pub(crate) syncs: bool,
+    running: Option<Running>,
+    acts: VecDeque<Act>,
     /// The world's memory of what the terminal did: no crash and no lost journal takes it away.
     pub(crate) executions: Vec<Execution>,
-    /// Every response ever composed, with its delivery.
+    /// Every response that was ever handed to the gateway, with its delivery.
     pub(crate) responses: Vec<(DeliveryId, Bytes)>,
-    /// Deliveries that were read from a link.
-    pub(crate) read: Vec<DeliveryId>,
+    /// The latest result of each delivery.
+    results: HashMap<DeliveryId, ToGateway>,
+    /// Deliveries that were on the disk.
+    pub(crate) stored: Vec<DeliveryId>,
     numbers: u64,
 }
 
-#[derive(Clone, Debug)]
-struct Held {
+/// What the device has been told to do.
+#[derive(Debug)]
+struct Running {
     delivery: DeliveryId,
-    header: MessageHeader,
-    intention: Option<String>,
-    at: WallMs,
-    phase: Phase,
-    recorded: bool,
+    request: Request,
+    charged: bool,
 }
 
-#[derive(Clone, Debug, PartialEq)]
-enum Phase {
-    Stored,
-    Started,
-    /// The card was charged; the result is not stored yet.
-    Charged,
-    Finished(ToGateway),
-}
-
-impl Terminal {
-    pub(crate) fn new(journal: &str) -> Terminal {
-        Terminal {
+impl Device {
+    pub(crate) fn new(journal: &str) -> Device {
+        Device {
+            terminal: Terminal::new(),
             journal: JournalId::parse(journal).expect("an ID"),
             attempt: 0,
-            memory: Vec::new(),
+            disk: Vec::new(),
+            unsynced: VecDeque::new(),
+            syncs: true,
+            running: None,
+            acts: VecDeque::new(),
             executions: Vec::new(),
             responses: Vec::new(),
-            read: Vec::new(),
+            results: HashMap::new(),
+            stored: Vec::new(),
             numbers: 0,
         }
     }
 
     /// Loses its memory and keeps its journal's name: no honest terminal does.
-    pub(crate) fn forget_all(&mut self) {
-        self.memory.clear();
+    pub(crate) fn forget_all(&mut self, now: Now) {
+        self.disk = vec![JournalEntry::Attempt(self.attempt)];
+        self.begin_again(now);
     }
 
     /// Discards the journal; the next one must be boarded (T1).
-    pub(crate) fn lose_journal(&mut self, journal: &str) {
+    pub(crate) fn lose_journal(&mut self, now: Now, journal: &str) {
         self.journal = JournalId::parse(journal).expect("an ID");
         self.attempt = 0;
-        self.memory.clear();
+        self.disk.clear();
+        self.begin_again(now);
     }
 
-    /// The program is killed and started again (T6).
-    pub(crate) fn restart(&mut self) {
-        for index in 0..self.memory.len() {
-            let held = &self.memory[index];
-            let end = match held.phase {
-                Phase::Stored => self.fail(&held.delivery.clone(), &held.header.clone(), "Aborted"),
-                Phase::Started | Phase::Charged => {
-                    ToGateway::Indeterminate(held.delivery.clone(), "restarted".into())
-                }
-                Phase::Finished(_) => continue,
-            };
-            self.memory[index].phase = Phase::Finished(end);
+    /// The program is killed and started again (T6). What was not on the disk is lost.
+    pub(crate) fn restart(&mut self, now: Now) {
+        self.begin_again(now);
+    }
+
+    fn begin_again(&mut self, now: Now) {
+        self.unsynced.clear();
+        self.acts.clear();
+        self.running = None;
+        self.terminal = Terminal::restore(now, self.disk.clone());
+        self.drain(now);
+    }
+
+    /// Begins to connect; [`Act::Dial`] follows when the attempt is on the disk (T2, T3).
+    pub(crate) fn connect(&mut self, now: Now) {
+        self.acts.clear();
+        self.terminal.connect();
+        self.drain(now);
+    }
+
+    /// What is appended gets onto the disk.
+    pub(crate) fn sync(&mut self, now: Now, count: usize) -> bool {
+        let count = count.min(self.unsynced.len());
+        let landed: Vec<_> = self.unsynced.drain(..count).collect();
+        let Some((last, _)) = landed.last() else { return false };
+        let last = *last;
+        for (_, entry) in landed {
+            if let JournalEntry::Stored { delivery, .. } = &entry {
+                self.stored.push(delivery.clone());
+            }
+            self.disk.push(entry);
         }
+        self.terminal.handle_stored(now, last);
+        self.drain(now);
+        true
+    }
+
+    /// The next thing to do to the link.
+    pub(crate) fn act(&mut self) -> Option<Act> {
+        self.acts.pop_front()
+    }
+
+    pub(crate) fn lost(&mut self, now: Now, attempt: u64) {
+        self.terminal.handle_lost(attempt);
+        self.drain(now);
+    }
+
+    pub(crate) fn welcome(&mut self, now: Now, attempt: u64) {
+        self.terminal.handle_welcome(attempt, 131_072);
+        self.drain(now);
+    }
+
+    pub(crate) fn deliver(&mut self, now: Now, attempt: u64, deliver: Deliver) {
+        self.terminal.handle_deliver(now, attempt, deliver);
+        self.drain(now);
+    }
+
+    pub(crate) fn recorded(&mut self, now: Now, delivery: &DeliveryId) {
+        self.terminal.handle_recorded(now, delivery);
+        self.drain(now);
+    }
+
+    pub(crate) fn due(&self) -> Option<Duration> {
+        self.terminal.poll_timeout()
+    }
+
+    pub(crate) fn timeout(&mut self, now: Now) {
+        self.terminal.handle_timeout(now);
+        self.drain(now);
     }
 
     /// Deliveries that are stored and not recorded.
     pub(crate) fn resume(&self) -> Vec<DeliveryId> {
-        self.memory.iter().filter(|h| !h.recorded).map(|h| h.delivery.clone()).collect()
+        self.terminal.resume()
     }
 
     /// The results that are stored and not recorded.
-    pub(crate) fn unrecorded(&self) -> Vec<ToGateway> {
-        let result = |h: &Held| match &h.phase {
-            Phase::Finished(result) if !h.recorded => Some(result.clone()),
-            _ => None,
+    pub(crate) fn unrecorded(&mut self) -> Vec<ToGateway> {
+        let frame = |(delivery, outcome): (&DeliveryId, &Outcome)| match outcome.clone() {
+            Outcome::Message(message) => ToGateway::Result(delivery.clone(), ResultMessage::Message(message)),
+            Outcome::Empty => ToGateway::Result(delivery.clone(), ResultMessage::Empty),
+            Outcome::Indeterminate(reason) => ToGateway::Indeterminate(delivery.clone(), reason),
         };
-        self.memory.iter().filter_map(result).collect()
-    }
-
-    /// What is stored as the result of a delivery.
-    pub(crate) fn result(&self, delivery: &DeliveryId) -> Option<&ToGateway> {
-        self.memory.iter().find(|h| h.delivery == *delivery).and_then(|h| match &h.phase {
-            Phase::Finished(result) => Some(result),
-            _ => None,
-        })
-    }
-
-    pub(crate) fn recorded(&mut self, delivery: &DeliveryId) {
-        if let Some(held) = self.memory.iter_mut().find(|h| h.delivery == *delivery) {
-            held.recorded = true;
+        let results: Vec<_> = self.terminal.results().map(frame).collect();
+        for result in &results {
+            self.note(result);
         }
+        results
+    }
+
+    /// What was handed in as the result of a delivery.
+    pub(crate) fn result(&self, delivery: &DeliveryId) -> Option<&ToGateway> {
+        self.results.get(delivery)
     }
 
     pub(crate) fn is_running(&self) -> bool {
-        self.running().is_some()
+        self.running.is_some()
     }
 
-    fn running(&self) -> Option<usize> {
-        self.memory.iter().position(|h| !matches!(h.phase, Phase::Finished(_)))
-    }
-
-    /// Takes a delivery that was just read, and says what goes back over the link.
-    pub(crate) fn deliver(&mut self, now: Now, deliver: &Deliver) -> Vec<ToGateway> {
-        let request = Request::parse(deliver.message.clone()).expect("a request");
-        let header = request.header().clone();
-        let delivery = deliver.delivery.clone();
-        self.read.push(delivery.clone());
-        let answer = self.answer_at_once(now, &delivery, &request, deliver.time_left_ms);
-        let phase = answer.clone().map_or(Phase::Stored, Phase::Finished);
-        self.memory.push(Held {
-            delivery: delivery.clone(),
-            intention: request.sale_transaction_id().map(|id| id.transaction_id),
-            header,
-            at: now.wall,
-            phase,
-            recorded: false,
-        });
-        let mut frames = vec![ToGateway::Received(delivery)];
-        if header_of(&request) == MessageCategory::ABORT {
-            frames.extend(self.abort(&request));
-        }
-        frames.extend(answer);
-        frames
-    }
-
-    fn answer_at_once(
-        &mut self,
-        now: Now,
-        delivery: &DeliveryId,
-        request: &Request,
-        time_left_ms: u64,
-    ) -> Option<ToGateway> {
-        let header = request.header().clone();
-        let same = self.memory.iter().find(|h| {
-            header.class == MessageClass::Service
-                && h.header.class == MessageClass::Service
-                && h.header.service_id == header.service_id
-                && now.wall.0 - h.at.0 < IDENTITY_HOURS * 3_600_000
-        });
-        if let Some(earlier) = same {
-            // T8: the stored response, or indeterminate while there is none.
-            return Some(match &earlier.phase {
-                Phase::Finished(ToGateway::Result(_, result)) => ToGateway::Result(delivery.clone(), result.clone()),
-                _ => ToGateway::Indeterminate(delivery.clone(), "runs under another delivery".into()),
-            });
-        }
-        if !header.category.has_response() {
-            return Some(ToGateway::Result(delivery.clone(), ResultMessage::Empty));
-        }
-        if time_left_ms == 0 {
-            return Some(self.fail(delivery, &header, "Aborted"));
-        }
-        if header.category == MessageCategory::TRANSACTION_STATUS {
-            let asked = request.message_reference().and_then(|r| r.service_id);
-            let found = self.memory.iter().find(|h| asked.is_some() && h.header.service_id == asked);
-            return Some(match found.map(|h| &h.phase) {
-                None => self.fail(delivery, &header, "NotFound"),
-                Some(Phase::Finished(_)) => self.succeed(delivery, &header),
-                Some(_) => self.fail(delivery, &header, "InProgress"),
-            });
-        }
-        self.running().is_some().then(|| self.fail(delivery, &header, "Busy"))
-    }
-
-    fn abort(&mut self, request: &Request) -> Option<ToGateway> {
-        let service = request.message_reference()?.service_id;
-        let index = self.running().filter(|i| self.memory[*i].header.service_id == service)?;
-        if self.memory[index].phase == Phase::Charged {
-            return None;
-        }
-        let (delivery, header) = (self.memory[index].delivery.clone(), self.memory[index].header.clone());
-        let end = self.fail(&delivery, &header, "Aborted");
-        self.memory[index].phase = Phase::Finished(end.clone());
-        Some(end)
-    }
-
-    /// One step of what runs: start, charge, result. Says what goes over the link, if one stands.
-    pub(crate) fn work(&mut self) -> Option<ToGateway> {
-        let index = self.running()?;
-        let held = self.memory[index].clone();
-        match held.phase {
-            Phase::Stored => {
-                self.memory[index].phase = Phase::Started;
-                None
+    /// One step of what runs: the card is charged, then there is a result.
+    pub(crate) fn work(&mut self, now: Now) -> bool {
+        let Some(running) = &mut self.running else { return false };
+        if running.charged {
+            let (delivery, header) = (running.delivery.clone(), running.request.header().clone());
+            self.finish(now, &delivery, &header, None);
+        } else {
+            running.charged = true;
+            if let Some(sale) = running.request.sale_transaction_id() {
+                let service = running.request.service_id().clone();
+                self.executions.push(Execution { service, intention: sale.transaction_id });
             }
-            Phase::Started => {
-                self.memory[index].phase = Phase::Charged;
-                if let (Some(intention), Some(service)) = (held.intention, held.header.service_id) {
-                    self.executions.push(Execution { delivery: held.delivery, service, intention });
-                }
-                None
-            }
-            Phase::Charged => {
-                let end = self.succeed(&held.delivery, &held.header);
-                self.memory[index].phase = Phase::Finished(end.clone());
-                Some(end)
-            }
-            Phase::Finished(_) => None,
         }
+        true
     }
 
-    pub(crate) fn succeed(&mut self, delivery: &DeliveryId, header: &MessageHeader) -> ToGateway {
-        self.end(delivery, header, None)
-    }
-
-    fn fail(&mut self, delivery: &DeliveryId, header: &MessageHeader, condition: &str) -> ToGateway {
-        self.end(delivery, header, Some(condition))
-    }
-
-    fn end(&mut self, delivery: &DeliveryId, header: &MessageHeader, condition: Option<&str>) -> ToGateway {
+    fn finish(&mut self, now: Now, delivery: &DeliveryId, header: &MessageHeader, condition: Option<&str>) {
         self.numbers += 1;
-        if !header.category.has_response() {
-            return ToGateway::Result(delivery.clone(), ResultMessage::Empty);
-        }
         let message = response(header, condition, self.numbers);
-        self.responses.push((delivery.clone(), message.clone()));
-        ToGateway::Result(delivery.clone(), ResultMessage::Message(message))
+        self.running = None;
+        assert!(self.terminal.handle_finished(now, delivery, Outcome::Message(message), None));
+        self.drain(now);
     }
 
     /// A second, different response for something that was answered: no honest terminal does this.
     pub(crate) fn contradict(&mut self, index: usize) -> Option<ToGateway> {
-        let held = self.memory.iter().filter(|h| matches!(h.phase, Phase::Finished(_))).nth(index)?.clone();
-        Some(self.fail(&held.delivery, &held.header, "Refusal"))
+        let (delivery, message) = self.responses.get(index)?.clone();
+        let header = Response::parse(message).ok()?.header().clone();
+        self.numbers += 1;
+        let message = response(&header, Some("Refusal"), self.numbers);
+        self.responses.push((delivery.clone(), message.clone()));
+        Some(ToGateway::Result(delivery, ResultMessage::Message(message)))
     }
-}
 
-fn header_of(request: &Request) -> MessageCategory {
-    request.header().category.clone()
+    fn note(&mut self, frame: &ToGateway) {
+        let (ToGateway::Result(delivery, _) | ToGateway::Indeterminate(delivery, _)) = frame else { return };
+        self.results.insert(delivery.clone(), frame.clone());
+        if let ToGateway::Result(_, ResultMessage::Message(message)) = frame {
+            let said = (delivery.clone(), message.clone());
+            if !self.responses.contains(&said) {
+                self.responses.push(said);
+            }
+        }
+    }
+
+    fn drain(&mut self, now: Now) {
+        while let Some(effect) = self.terminal.poll_effect() {
+            match effect {
+                Effect::Journal { seq, entry } => {
+                    self.unsynced.push_back((seq, entry));
+                }
+                Effect::Dial { attempt } => {
+                    self.attempt = attempt;
+                    self.acts.push_back(Act::Dial(attempt));
+                }
+                Effect::Send(frame) => {
+                    self.note(&frame);
+                    self.acts.push_back(Act::Send(frame));
+                }
+                Effect::Start { delivery, message, .. } => {
+                    let request = Request::parse(message).expect("a request");
+                    assert!(self.running.is_none(), "two at once");
+                    self.running = Some(Running { delivery, request, charged: false });
+                }
+                Effect::Cancel { delivery, .. } => {
+                    if let Some(running) = self.running.take_if(|r| r.delivery == delivery && !r.charged) {
+                        let header = running.request.header().clone();
+                        self.finish(now, &delivery, &header, Some("Aborted"));
+                    }
+                }
+                Effect::Close(_) => self.acts.push_back(Act::Close),
+            }
+        }
+        if self.syncs {
+            self.sync(now, usize::MAX);
+        }
+    }
 }

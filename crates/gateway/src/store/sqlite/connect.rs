@@ -1,11 +1,13 @@
 //! Opens a database: makes it, brings it up to date, and says plainly what stands in the way.
 
 use std::fs::OpenOptions;
+use std::io::ErrorKind;
 use std::os::unix::fs::OpenOptionsExt as _;
 use std::path::Path;
 use std::time::Duration;
 
 use relay::WallMs;
+use rusqlite::config::DbConfig;
 use rusqlite::{Connection, ErrorCode, OpenFlags, TransactionBehavior};
 
 use crate::store::OpenError;
@@ -66,13 +68,18 @@ pub(super) fn explain(path: &Path, error: rusqlite::Error) -> OpenError {
 }
 
 /// Only the owner may read it. SQLite gives the files beside it the same mode.
+///
+/// A file that is there is not opened: closing it again would end the locks that this process holds on it.
 fn make_file(path: &Path) -> Result<(), OpenError> {
     let parent = path.parent().filter(|parent| !parent.as_os_str().is_empty()).unwrap_or(Path::new("."));
     if !parent.is_dir() {
         return Err(OpenError::NoDirectory { path: path.into(), directory: parent.into() });
     }
-    let opened = OpenOptions::new().read(true).append(true).create(true).mode(0o600).open(path);
-    opened.map(drop).map_err(|error| OpenError::NotWritable { path: path.into(), problem: error.to_string() })
+    match OpenOptions::new().write(true).create_new(true).mode(0o600).open(path) {
+        Ok(_) => Ok(()),
+        Err(error) if error.kind() == ErrorKind::AlreadyExists => Ok(()),
+        Err(error) => Err(OpenError::NotWritable { path: path.into(), problem: error.to_string() }),
+    }
 }
 
 fn open(path: &Path) -> Result<Connection, rusqlite::Error> {
@@ -80,6 +87,9 @@ fn open(path: &Path) -> Result<Connection, rusqlite::Error> {
     let connection = Connection::open_with_flags(path, flags)?;
     connection.busy_timeout(BUSY_TIMEOUT)?;
     connection.set_prepared_statement_cache_capacity(STATEMENTS_KEPT);
+    // Without this SQLite may plan a prepared statement anew for each value that is bound to it, which costs more than
+    // running it does.
+    connection.set_db_config(DbConfig::SQLITE_DBCONFIG_ENABLE_QPSG, true)?;
     connection.pragma_update(None, "foreign_keys", true)?;
     connection.pragma_update(None, "trusted_schema", false)?;
     connection.pragma_update(None, "temp_store", "MEMORY")?;
@@ -88,8 +98,8 @@ fn open(path: &Path) -> Result<Connection, rusqlite::Error> {
 
 fn open_and_migrate(path: &Path, now: WallMs) -> Result<Connection, Problem> {
     let mut connection = open(path)?;
-    // Before anything is changed: is it ours, and not too new?
-    check(&connection)?;
+    // Before anything is changed: is it ours, and not too new? In one transaction, for another process may be making it.
+    let found = check(&*connection.transaction()?)?;
     let mode: String = connection.pragma_update_and_check(None, "journal_mode", "WAL", |row| row.get(0))?;
     if mode != "wal" {
         return Err(Problem::NoLog(mode));
@@ -98,7 +108,9 @@ fn open_and_migrate(path: &Path, now: WallMs) -> Result<Connection, Problem> {
     connection.pragma_update(None, "wal_autocheckpoint", CHECKPOINT_PAGES)?;
     connection.pragma_update(None, "journal_size_limit", LOG_BYTES_MAX)?;
     connection.pragma_update(None, "cache_size", -CACHE_KIB)?;
-    migrate(&mut connection, now)?;
+    if found < version_of(MIGRATIONS.len()) {
+        migrate(&mut connection, now)?;
+    }
     Ok(connection)
 }
 
@@ -120,9 +132,6 @@ fn check(connection: &Connection) -> Result<i64, Problem> {
 
 /// All or nothing, and only one process at a time.
 fn migrate(connection: &mut Connection, now: WallMs) -> Result<(), Problem> {
-    if check(connection)? == version_of(MIGRATIONS.len()) {
-        return Ok(());
-    }
     let transaction = connection.transaction_with_behavior(TransactionBehavior::Immediate)?;
     let found = check(&transaction)?;
     for (index, sql) in MIGRATIONS.iter().enumerate() {

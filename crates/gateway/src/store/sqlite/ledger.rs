@@ -55,6 +55,7 @@ pub(super) fn apply(
             Ok(Reply::Done)
         }
         Op::NoteTold(told) => ledger.note_told(&told),
+        Op::NoteDevice { poi, device } => ledger.note_device(&poi, &device),
         Op::Notification { poi, id, message, at } => ledger.notification(&poi, &id, &message, at),
     }
 }
@@ -421,6 +422,11 @@ impl Ledger<'_> {
             "INSERT INTO told (exchange_id, call, what, at, written) VALUES (?1, ?2, ?3, ?4, ?5)",
             params![told.exchange.as_str(), told.call.0.cast_signed(), told.what, told.at.0, told.written],
         )?;
+        Ok(Reply::Done)
+    }
+
+    fn note_device(&self, poi: &PoiId, device: &str) -> Result<Reply, StoreError> {
+        self.execute("UPDATE terminals SET device = ?2 WHERE poi_id = ?1", params![poi.as_str(), device])?;
         Ok(Reply::Done)
     }
 

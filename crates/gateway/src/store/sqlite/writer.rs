@@ -432,6 +432,7 @@ fn op_name(op: &Op) -> &'static str {
         Op::Fence { .. } => "Fence",
         Op::Keep { .. } => "Keep",
         Op::NoteTold(_) => "NoteTold",
+        Op::NoteDevice { .. } => "NoteDevice",
         Op::Notification { .. } => "Notification",
     }
 }
@@ -452,6 +453,7 @@ fn message_bytes(op: &Op) -> usize {
         Op::TakeHello(claim) => claim.device.as_ref().map_or(0, String::len),
         Op::Look { keys, .. } => keys.len() * JOB_BYTES,
         Op::Keep { evidence, .. } => evidence.message.len(),
+        Op::NoteDevice { device, .. } => device.len(),
         Op::Notification { message, .. } => message.len(),
         _ => 0,
     }
