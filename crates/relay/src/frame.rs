@@ -19,6 +19,9 @@ pub const SUBPROTOCOL: &str = "tillgate.link.v1";
 /// The most deliveries that one `hello` may resume; a terminal with more first hands results in by maintenance.
 pub const RESUME_MAX: usize = 256;
 
+/// The highest `attempt`: what databases keep in a signed 64-bit integer.
+pub(crate) const ATTEMPT_MAX: u64 = i64::MAX as u64;
+
 /// What a frame may be longer than the POS message in it, in bytes.
 pub const FRAME_OVERHEAD: usize = 8 * 1024;
 
@@ -238,6 +241,10 @@ impl ToGateway {
                         expected: "1",
                         got,
                     });
+                }
+                if hello.attempt > ATTEMPT_MAX {
+                    let problem = format!("attempt is {}, at most {ATTEMPT_MAX}", hello.attempt);
+                    return Err(FrameError::Opening { action: "hello", problem });
                 }
                 if hello.resume.len() > RESUME_MAX {
                     let problem =

@@ -47,6 +47,7 @@ macro_rules! conformance_tests {
             a_new_ledger_is_complete_since_it_was_made,
             a_fence_stands_for_48_hours_also_when_the_clock_was_set_back,
             a_hello_is_shown_with_the_terminal,
+            telemetry_takes_the_place_of_what_was_there,
             a_hello_of_a_terminal_without_token_is_not_boarded,
             the_largest_numbers_survive,
             accounts_are_made_once_and_belong_to_somebody,
@@ -666,6 +667,19 @@ pub(super) async fn a_hello_is_shown_with_the_terminal<D: Database>() {
     assert_eq!(terminal.last_hello, Some(at));
     assert_eq!(terminal.display_label.as_deref(), Some("Till 4"));
     assert_eq!(terminal.settings_revision, 1);
+}
+
+pub(super) async fn telemetry_takes_the_place_of_what_was_there<D: Database>() {
+    let bench = bench::<D>().await;
+    bench.add_in_store(&poi(1)).await;
+    for device in ["{\"batteryLevel\":87}", "{\"batteryLevel\":86}"] {
+        let note = |n| Op::NoteDevice { poi: poi(n), device: device.into() };
+        assert_eq!(bench.op(note(1)).await, Reply::Done);
+        assert_eq!(bench.op(note(2)).await, Reply::Done, "a terminal that is not there changes nothing");
+        let terminal = bench.store.terminal(&poi(1)).await.unwrap().unwrap();
+        assert_eq!(terminal.device.as_deref(), Some(device));
+    }
+    assert_eq!(bench.store.terminal(&poi(2)).await.unwrap(), None);
 }
 
 pub(super) async fn a_hello_of_a_terminal_without_token_is_not_boarded<D: Database>() {

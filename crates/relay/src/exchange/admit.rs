@@ -51,6 +51,7 @@ impl Desk {
             rerouted: false,
             aborted: false,
             asks_for,
+            rejoined: false,
             waiters: vec![waiter],
             aborters: Vec::new(),
             reporters: Vec::new(),
@@ -257,7 +258,7 @@ impl Desk {
             State::Withdrawing { .. } => Answer::TryAgain,
             State::Settling(settling) if settling.told => match &settling.outcome {
                 Outcome::Answered(Answered::Message(message))
-                    if x.is_from_terminal() && x.asks_for.is_none() =>
+                    if x.is_from_terminal() && !x.needs_fence(message) =>
                 {
                     Answer::Response { message: message.clone(), repeated: true }
                 }
@@ -359,9 +360,15 @@ impl Desk {
         self.tell_all(late, &Answer::TryAgain, None);
     }
 
-    /// What a request hears when nothing of it was written to a link, and no record says so.
-    pub(super) fn absent_answer(&self, now: Now) -> Answer {
-        if self.facts.is_recovering(now.wall) { Answer::NoResponse } else { Answer::NotDelivered }
+    /// What a request hears when nothing of it was written to a link. While the ledger recovers from a restore an older
+    /// copy of it may have run before (E19). And a POS that asks about a payment must not take the question's end for the
+    /// payment's (E18).
+    pub(super) fn absent_answer(&self, now: Now, category: &MessageCategory) -> Answer {
+        if self.facts.is_recovering(now.wall) || *category == MessageCategory::TRANSACTION_STATUS {
+            Answer::NoResponse
+        } else {
+            Answer::NotDelivered
+        }
     }
 }
 
@@ -377,6 +384,7 @@ impl Exchange {
             rerouted: false,
             aborted: false,
             asks_for: None,
+            rejoined: true,
             waiters: Vec::new(),
             aborters: Vec::new(),
             reporters: Vec::new(),

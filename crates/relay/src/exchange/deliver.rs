@@ -183,7 +183,13 @@ impl Desk {
         } else if !may_become(&x.record.outcome, &verdict.outcome) {
             if is_same(&x.record.outcome, &verdict.outcome) {
                 let delivery = x.record.delivery.clone();
-                return self.recorded(&[source], &delivery, verdict.problem);
+                return match (verdict.evidence, verdict.problem) {
+                    // What can't be used is kept all the same: it may be another one than before.
+                    (Some(evidence), Some(problem)) => {
+                        self.keep(now, &delivery, evidence, vec![source], &problem);
+                    }
+                    (_, problem) => self.recorded(&[source], &delivery, problem),
+                };
             }
             return self.conflict(now, index, verdict, vec![source]);
         }
@@ -349,10 +355,16 @@ impl Desk {
         let x = self.exchanges.remove(index);
         self.recorded(&x.reporters, &x.record.delivery, problem);
         let answer = self.answer_of(now, outcome, &x.record, false);
-        match (x.asks_for, outcome) {
-            (Some(reference), Outcome::Answered(Answered::Message(message))) if is_not_found(message) => {
+        let fenced_first = match outcome {
+            Outcome::Answered(Answered::Message(message)) => x.needs_fence(message),
+            _ => false,
+        };
+        match x.asks_for {
+            Some(reference) if fenced_first => {
                 self.fence_before_not_found(now, reference, &x.caller, x.waiters, answer);
             }
+            // What it asked for can't be fenced any more: its POS asks again, with a new ServiceID.
+            None if fenced_first => self.tell_all(x.waiters, &Answer::NoResponse, Some(&x.record.exchange)),
             _ => self.tell_all(x.waiters, &answer, Some(&x.record.exchange)),
         }
         // What is to be aborted never runs, or it is for the POS to look at its end.
@@ -487,8 +499,8 @@ impl Desk {
             let waiters = std::mem::take(&mut x.waiters);
             let aborters = std::mem::take(&mut x.aborters);
             let exchange = x.record.exchange.clone();
-            let not_found = x.asks_for.is_some()
-                && matches!(&outcome, Outcome::Answered(Answered::Message(message)) if is_not_found(message));
+            let not_found =
+                matches!(&outcome, Outcome::Answered(Answered::Message(message)) if x.needs_fence(message));
             // The terminal's true answer is told without its commit (E23); whatever else must be on disk first (E7, E16).
             let answer = match from_terminal && !not_found {
                 true => self.answer_of(now, &outcome, &self.exchanges[index].record, false),
@@ -521,6 +533,13 @@ impl Desk {
 }
 
 impl Exchange {
+    /// Whether this answer is a NotFound that may only be told once its fence is on disk (E16).
+    pub(super) fn needs_fence(&self, message: &Bytes) -> bool {
+        let may_name_one = self.asks_for.is_some()
+            || (self.rejoined && self.record.category == MessageCategory::TRANSACTION_STATUS);
+        may_name_one && is_not_found(message)
+    }
+
     /// One more who gets `recorded` once its outcome is on disk.
     fn reported_by(&mut self, source: Source) {
         if !self.reporters.contains(&source) {

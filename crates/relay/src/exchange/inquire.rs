@@ -77,11 +77,11 @@ enum Kind {
     /// A request to an absent terminal that is not written down: is its ServiceID taken?
     Own { new: Record, company: Box<str> },
     /// A TransactionStatus that the ledger may answer.
-    Status { call: Box<Call>, reference: Reference },
+    Status { call: Box<Call>, reference: Reference, reprint: bool },
     /// NotFound is to be told, once its fence is on disk; `then` is what is told with it.
     Fence { reference: Reference, then: Answer },
     /// A request that was never recorded is told that it did not reach a terminal, once its fence is on disk.
-    Close,
+    Close { category: MessageCategory },
 }
 
 impl Inquiry {
@@ -110,15 +110,17 @@ impl Desk {
             };
             return self.tell(call.id, answer, None);
         }
-        if status.receipt_reprint_flag || self.find(now, &super::admit::own_key(&call)).is_some() {
+        if self.find(now, &super::admit::own_key(&call)).is_some() {
             return self.ask(now, call, Some(reference));
         }
+        // Receipts are printed by the terminal, but another till's are not this one's to ask for.
+        let reprint = status.receipt_reprint_flag;
         if let Some(index) = self.find(now, &reference.key) {
             let x = &self.exchanges[index];
             let exchange = x.record.exchange.clone();
             let answer = if !reference.means(&x.record) {
                 other_request(&reference, &x.record)
-            } else if x.record.encrypted && self.lease().is_some() {
+            } else if (x.record.encrypted || reprint) && self.lease().is_some() {
                 return self.ask(now, call, Some(reference));
             } else if !matches!(x.state, State::Loose) || self.presence.may_still_run(now) {
                 Answer::Status(StatusAnswer::InProgress)
@@ -130,7 +132,7 @@ impl Desk {
         let keys = vec![super::admit::own_key(&call), reference.key.clone()];
         let op = Op::Look { keys, company: call.caller.company.clone(), at: now.wall };
         let waiter = Waiter { call: call.id, deadline: now.mono + call.wait };
-        self.inquire(now, vec![waiter], Kind::Status { call: Box::new(call), reference }, op);
+        self.inquire(now, vec![waiter], Kind::Status { call: Box::new(call), reference, reprint }, op);
     }
 
     /// An Abort withdraws what was not written yet, and goes to the terminal otherwise (E20).
@@ -222,8 +224,8 @@ impl Desk {
             (Kind::Own { new, company }, Ok(Reply::Records { records, fence })) => {
                 self.own_found(now, new, &company, waiters, records.into_iter().next(), fence);
             }
-            (Kind::Status { call, reference }, Ok(Reply::Records { records, fence })) => {
-                self.status_found(now, *call, reference, waiters, records, fence);
+            (Kind::Status { call, reference, reprint }, Ok(Reply::Records { records, fence })) => {
+                self.status_found(now, *call, reference, reprint, waiters, records, fence);
             }
             (Kind::Fence { then, .. }, Ok(Reply::Done)) => self.tell_all(waiters, &then, None),
             (Kind::Fence { reference, .. }, Ok(Reply::Found(record))) => {
@@ -234,8 +236,8 @@ impl Desk {
                 };
                 self.tell_all(waiters, &answer, Some(&record.exchange));
             }
-            (Kind::Close, Ok(_)) => {
-                let answer = self.absent_answer(now);
+            (Kind::Close { category }, Ok(_)) => {
+                let answer = self.absent_answer(now, &category);
                 self.tell_all(waiters, &answer, None);
             }
             _ => self.tell_all(waiters, &Answer::TryAgain, None),
@@ -268,9 +270,9 @@ impl Desk {
             // The terminal may be added in a moment, and an older copy of this request may still be under way (E7).
             let reason = FenceReason::ToldUnreachable;
             let op = Op::Fence { key: new.key, company: company.into(), reason, at: now.wall };
-            return self.inquire(now, waiters, Kind::Close, op);
+            return self.inquire(now, waiters, Kind::Close { category: new.category }, op);
         }
-        let answer = self.absent_answer(now);
+        let answer = self.absent_answer(now, &new.category);
         self.tell_all(waiters, &answer, None);
     }
 
@@ -279,6 +281,7 @@ impl Desk {
         now: Now,
         mut call: Call,
         reference: Reference,
+        reprint: bool,
         waiters: Vec<Waiter>,
         records: Vec<Record>,
         fence: Option<FenceReason>,
@@ -323,7 +326,7 @@ impl Desk {
             let answer = other_request(&reference, &record);
             return self.tell_all(waiters, &answer, Some(&record.exchange));
         }
-        match self.status_of(now, &record) {
+        match self.status_of(now, &record).filter(|_| !reprint) {
             Some(Answer::Status(StatusAnswer::NotFound)) => {
                 let then = Answer::Status(StatusAnswer::NotFound);
                 self.fence(now, reference, &call.caller.company, waiters, then);

@@ -74,8 +74,11 @@ pub const EXCHANGES_WITH_QUESTIONS_MAX: usize = 16;
 /// Calls that may wait for one exchange; a POS that repeats faster than this is told to slow down.
 const WAITERS_MAX: usize = 16;
 
-/// Calls that may wait for a look into the ledger, or for a ping.
+/// Calls that may wait for a look into the ledger.
 const INQUIRIES_MAX: usize = 64;
+
+/// Calls that may wait for one ping: they cost nothing but their own sockets.
+const CHECKS_MAX: usize = 1024;
 
 /// Results without an exchange in memory that may wait for the ledger; a terminal resumes at most 256.
 const UNPLACED_MAX: usize = 256;
@@ -258,6 +261,8 @@ struct Exchange {
     aborted: bool,
     /// For a TransactionStatus that was passed on: what it asks for (E16).
     asks_for: Option<inquire::Reference>,
+    /// It was taken back from the ledger: what a TransactionStatus asked for is not known any more.
+    rejoined: bool,
     waiters: Vec<Waiter>,
     /// Aborts that wait for its withdrawal.
     aborters: Vec<Waiter>,
@@ -471,8 +476,9 @@ impl Desk {
             return;
         }
         let fresh = self.checks.alive_at.is_some_and(|at| now.mono.saturating_sub(at) < CHECK_SHARED);
-        if fresh || self.checks.waiting.len() >= INQUIRIES_MAX {
-            self.effects.push_back(Effect::Checked(call, fresh));
+        if fresh || self.checks.waiting.len() >= CHECKS_MAX {
+            // Beyond any sensible number of askers a link that stands is answer enough.
+            self.effects.push_back(Effect::Checked(call, true));
             return;
         }
         self.checks.waiting.push(call);
@@ -563,23 +569,21 @@ impl Desk {
         self.exchanges.iter().position(|x| x.record.delivery == *delivery)
     }
 
-    /// What an outcome sounds like. While the ledger recovers from a restore nobody is told that a request did not reach
-    /// its terminal: an older copy of it may have run before (E19).
+    /// What an outcome sounds like.
     fn answer_of(&self, now: Now, outcome: &Outcome, record: &Record, repeated: bool) -> Answer {
         match outcome {
             Outcome::Answered(Answered::Message(message)) => {
                 Answer::Response { message: message.clone(), repeated }
             }
             Outcome::Answered(Answered::Empty) => Answer::Ok,
-            Outcome::NeverReached if !self.facts.is_recovering(now.wall) => Answer::NotDelivered,
+            Outcome::NeverReached => self.absent_answer(now, &record.category),
             Outcome::Refused(Refused::Aborted) => Answer::Failure {
                 condition: ErrorCondition::ABORTED,
                 message: "Aborted before it was sent to the terminal.".into(),
                 exchange: Some((record.exchange.clone(), record.admitted)),
             },
             Outcome::Refused(Refused::Withdrawn) => Answer::TryAgain,
-            Outcome::NeverReached
-            | Outcome::Answered(Answered::NotReplayable)
+            Outcome::Answered(Answered::NotReplayable)
             | Outcome::UnknownFinal(_)
             | Outcome::Unknown
             | Outcome::Open => Answer::NoResponse,

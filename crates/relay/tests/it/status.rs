@@ -466,3 +466,34 @@ fn e20_an_abort_for_an_absent_terminal_did_not_reach_it() {
     assert_eq!(pair.ask(&diagnosis("2")), Some(Answer::NotDelivered));
     assert!(pair.gateway.is_idle());
 }
+
+#[test]
+fn e16_a_repeat_of_a_question_that_outlived_the_gateway_is_not_answered_not_found_without_a_fence() {
+    let mut pair = Pair::connected();
+    pair.send(&status("1", "42"));
+    let socket = pair.sockets.len() - 1;
+    while pair.apply_next() || pair.reply_next() || pair.transmit(socket) || pair.read(socket) {}
+    pair.sync(usize::MAX);
+    pair.crash_gateway(0);
+    let again = pair.send(&status("1", "42"));
+    pair.arrive();
+    pair.drive();
+    assert_eq!(pair.answer(again), Some(Answer::NoResponse));
+    assert!(!pair.ledger.is_fenced(&pair.key("42")));
+    assert_eq!(pair.written.len(), 1);
+}
+
+#[test]
+fn e18_a_question_that_only_an_absent_terminal_could_answer_is_never_told_as_not_delivered() {
+    let mut pair = Pair::new();
+    assert_eq!(pair.ask(&status_of_the_last("1")), Some(Answer::NoResponse));
+    assert_eq!(pair.ask(&status("2", "42").encrypted()), Some(Answer::NoResponse));
+}
+
+#[test]
+fn e16_another_tills_receipts_are_not_this_ones_to_ask_for() {
+    let mut pair = Pair::connected();
+    pair.ask(&payment("42").sale("TILL-2"));
+    let answer = pair.ask(&status_with_receipt("1", "42"));
+    assert!(is_failure(&answer, ErrorCondition::NOT_ALLOWED), "{answer:?}");
+}
