@@ -5,7 +5,8 @@ use std::time::Duration;
 
 use clap::Args;
 use nexo::{
-    AdditionalResponse, DiagnosisRequest, DiagnosisResponse, MessageCategory, PoiId, PoiStatus, ResultCode, SaleId,
+    AdditionalResponse, DiagnosisRequest, DiagnosisResponse, MessageCategory, PoiId, PoiStatus, ResultCode,
+    SaleId,
 };
 
 use crate::connection::Connection;
@@ -43,7 +44,8 @@ impl Diagnose {
         let gateway = self.connection.open()?;
         let poi = gateway.terminal(self.poi_id)?;
         let header = sale::header(MessageCategory::DIAGNOSIS, &self.sale_id, &poi)?;
-        let request = DiagnosisRequest { host_diagnosis_flag: !self.skip_host, ..DiagnosisRequest::default() };
+        let request =
+            DiagnosisRequest { host_diagnosis_flag: !self.skip_host, ..DiagnosisRequest::default() };
         let body = gateway.post("/sync", nexo::request(&header, &request).to_vec(), WAIT).await?;
         let answer = sale::read(body.clone())?;
         if self.json {
@@ -90,11 +92,29 @@ fn shown(poi: &PoiId, diagnosis: &DiagnosisResponse) -> String {
         row(&format!("host {}", host.acquirer_id), reachable);
     }
     match diagnosis.response.additional_response.as_deref().map(AdditionalResponse::decode) {
-        Some(AdditionalResponse::Pairs(pairs)) => pairs.iter().for_each(|(key, value)| row(key, value)),
+        Some(AdditionalResponse::Pairs(pairs)) => {
+            for (key, value) in &pairs {
+                match nested(value) {
+                    Some(inner) => {
+                        inner.iter().for_each(|(name, value)| row(&format!("{key}.{name}"), value))
+                    }
+                    None => row(key, value),
+                }
+            }
+        }
         Some(AdditionalResponse::Text(text)) => row("message", &text),
         None => {}
     }
     out
+}
+
+/// The members of a value that is the Base64 of a JSON object, as `networkProfile` is.
+fn nested(value: &str) -> Option<Vec<(String, String)>> {
+    let is_object = value.starts_with("ey"); // Base64 of `{"`.
+    match AdditionalResponse::decode(value) {
+        AdditionalResponse::Pairs(pairs) if is_object => Some(pairs),
+        _ => None,
+    }
 }
 
 fn parts(status: &PoiStatus) -> Vec<(&'static str, String)> {
@@ -105,7 +125,9 @@ fn parts(status: &PoiStatus) -> Vec<(&'static str, String)> {
         flag("card reader", status.card_reader_ok_flag),
         status.printer_status.as_ref().map(|printer| ("printer", printer.to_string())),
         flag("communication", status.communication_ok_flag),
-        status.fraud_prevention_flag.map(|suspects| ("fraud suspected", if suspects { "yes" } else { "no" }.to_owned())),
+        status
+            .fraud_prevention_flag
+            .map(|suspects| ("fraud suspected", if suspects { "yes" } else { "no" }.to_owned())),
     ]
     .into_iter()
     .flatten()
@@ -118,7 +140,7 @@ mod tests {
 
     #[test]
     fn a_diagnosis_is_shown_line_by_line() {
-        let json = r#"{"Response":{"Result":"Success","AdditionalResponse":"batteryLevel=87%25&unconfirmedBatchCount=0"},"POIStatus":{"GlobalStatus":"OK","CardReaderOKFlag":false,"PrinterStatus":"NoPaper"},"HostStatus":[{"AcquirerID":1,"IsReachableFlag":true}]}"#;
+        let json = r#"{"Response":{"Result":"Success","AdditionalResponse":"batteryLevel=87%25&networkProfile=eyJpcCI6IjE5Mi4wLjIuNDkiLCJkaGNwIjp0cnVlfQ%3d%3d"},"POIStatus":{"GlobalStatus":"OK","CardReaderOKFlag":false,"PrinterStatus":"NoPaper"},"HostStatus":[{"AcquirerID":1,"IsReachableFlag":true}]}"#;
         let shown = shown(&PoiId::parse("V400m-1").unwrap(), &serde_json::from_str(json).unwrap());
         assert_eq!(
             shown,
@@ -127,7 +149,8 @@ mod tests {
              \x20 printer                      NoPaper\n\
              \x20 host 1                       reachable\n\
              \x20 batteryLevel                 87%\n\
-             \x20 unconfirmedBatchCount        0\n"
+             \x20 networkProfile.ip            192.0.2.49\n\
+             \x20 networkProfile.dhcp          true\n"
         );
     }
 }

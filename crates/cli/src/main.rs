@@ -38,26 +38,18 @@ struct Cli {
     command: Command,
 }
 
+// Each is described where its arguments are.
 #[derive(Debug, Subcommand)]
 enum Command {
-    /// Run a gateway with virtual terminals, to try everything out
     Demo(demo::Demo),
-    /// Run a gateway
     Serve(serve::Serve),
-    /// Set an installation up: company, merchant account, stores, terminals, first API key
     Init(init::Init),
-    /// Make, list and revoke API keys
     #[command(subcommand)]
     Key(key::Key),
-    /// Make a boarding code for a terminal
     Board(board::Board),
-    /// Run a virtual terminal
     Terminal(terminal::Terminal),
-    /// Watch which terminals are connected
     Terminals(terminals::Terminals),
-    /// Take a payment, as a POS does
     Pay(pay::Pay),
-    /// Ask a terminal about its health
     Diagnose(diagnose::Diagnose),
 }
 
@@ -107,5 +99,13 @@ mod tests {
     #[test]
     fn the_commands_are_consistent() {
         Cli::command().debug_assert();
+    }
+
+    #[test]
+    fn every_command_says_what_it_is_for_in_one_line() {
+        for command in Cli::command().get_subcommands() {
+            let about = command.get_about().map(ToString::to_string).unwrap_or_default();
+            assert!((10..100).contains(&about.len()), "{}: {about:?}", command.get_name());
+        }
     }
 }

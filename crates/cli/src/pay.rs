@@ -7,8 +7,8 @@ use std::time::Duration;
 use anyhow::Context as _;
 use clap::Args;
 use nexo::{
-    Amount, AmountsReq, ErrorCondition, MessageCategory, PaymentRequest, PaymentResponse, PaymentTransaction, PoiId,
-    Response, ResultCode, SaleData, SaleId, ServiceId, TransactionIdentification,
+    Amount, AmountsReq, ErrorCondition, MessageCategory, PaymentRequest, PaymentResponse, PaymentTransaction,
+    PoiId, Response, ResultCode, SaleData, SaleId, ServiceId, TransactionIdentification,
 };
 
 use crate::connection::{CallError, Connection};
@@ -84,7 +84,8 @@ impl Pay {
                 if self.json {
                     println!("{}", String::from_utf8_lossy(&body));
                 }
-                sale::read(body).map_or_else(|error| Outcome::NotKnown { why: error.to_string() }, |a| read(&a))
+                sale::read(body)
+                    .map_or_else(|error| Outcome::NotKnown { why: error.to_string() }, |a| read(&a))
             }
             Err(CallError::NotKnown(error)) => Outcome::NotKnown { why: format!("{error:#}") },
             Err(CallError::NotTaken(error)) => return Err(error.context("not charged")),
@@ -124,7 +125,9 @@ fn read_response(response: &Response) -> Outcome {
     }
     let result = payment.payment_result.unwrap_or_default();
     let amounts = result.amounts_resp.map(|amounts| {
-        format!("{} {}", amounts.authorized_amount, amounts.currency.unwrap_or_default()).trim_end().to_owned()
+        format!("{} {}", amounts.authorized_amount, amounts.currency.unwrap_or_default())
+            .trim_end()
+            .to_owned()
     });
     let card = result.payment_instrument_data.and_then(|instrument| instrument.card_data).map(|card| {
         let parts = [card.payment_brand, card.masked_pan];

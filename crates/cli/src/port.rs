@@ -10,7 +10,8 @@ pub(crate) fn explain(error: StartError, free: &str) -> anyhow::Error {
     match error {
         StartError::PortTaken(address) => {
             let port = address.port();
-            let holder = holder(address).unwrap_or_else(|| "another program, perhaps another tillgate".to_owned());
+            let holder =
+                holder(address).unwrap_or_else(|| "another program, perhaps another tillgate".to_owned());
             anyhow::anyhow!(
                 "port {port} on {} is taken by {holder}\n  see who it is:    ss -ltnp 'sport = :{port}'\n  take another one: {free}",
                 address.ip()
@@ -32,7 +33,8 @@ fn holder(address: SocketAddr) -> Option<String> {
     let wanted = format!("socket:[{inode}]");
     for process in fs::read_dir("/proc").ok()?.flatten() {
         let Ok(files) = fs::read_dir(process.path().join("fd")) else { continue };
-        let holds = files.flatten().any(|file| fs::read_link(file.path()).is_ok_and(|to| to.as_os_str() == &*wanted));
+        let holds =
+            files.flatten().any(|file| fs::read_link(file.path()).is_ok_and(|to| to.as_os_str() == &*wanted));
         if holds {
             let name = fs::read_to_string(process.path().join("comm")).unwrap_or_default();
             return Some(format!("process {} ({})", process.file_name().display(), name.trim()));

@@ -3,8 +3,8 @@
 use anyhow::bail;
 use bytes::Bytes;
 use nexo::{
-    AdditionalResponse, EventNotification, MessageCategory, MessageClass, MessageHeader, MessageType, Notification, PoiId,
-    Response, SaleId, ServiceId,
+    AdditionalResponse, EventNotification, MessageCategory, MessageClass, MessageHeader, MessageType,
+    Notification, PoiId, Response, SaleId, ServiceId,
 };
 
 /// What a gateway answers to a request over `/sync`.
@@ -78,9 +78,15 @@ mod tests {
 
     #[test]
     fn a_reason_is_found_in_every_form() {
-        assert_eq!(reason(Some("refusalReason=210%20Not%20enough%20balance&x=y")).unwrap(), "210 Not enough balance");
+        assert_eq!(
+            reason(Some("refusalReason=210%20Not%20enough%20balance&x=y")).unwrap(),
+            "210 Not enough balance"
+        );
         assert_eq!(reason(Some("message=Terminal+is+not+reachable")).unwrap(), "Terminal is not reachable");
-        assert_eq!(reason(Some("101 Shopper cancelled app selection")).unwrap(), "101 Shopper cancelled app selection");
+        assert_eq!(
+            reason(Some("101 Shopper cancelled app selection")).unwrap(),
+            "101 Shopper cancelled app selection"
+        );
         assert_eq!(reason(Some("x=y")), None);
         assert_eq!(reason(None), None);
     }

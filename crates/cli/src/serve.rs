@@ -6,7 +6,7 @@ use clap::Args;
 
 use crate::port;
 use crate::settings::{Settings, raise_open_files};
-use crate::signals::Signals;
+use crate::signals::{AT_ONCE, Farewell, Signals};
 
 /// Run a gateway.
 ///
@@ -26,13 +26,17 @@ impl Serve {
             tracing::warn!("{error:#}");
         }
         let config = self.settings.config()?;
-        let running = gateway::start(config)
-            .await
-            .map_err(|error| port::explain(error, "set listen in the configuration, or use --listen 127.0.0.1:0"))?;
+        let running = gateway::start(config).await.map_err(|error| {
+            port::explain(error, "set listen in the configuration, or use --listen 127.0.0.1:0")
+        })?;
         signals.next().await;
         tracing::info!("stopping");
-        signals.unless_again(running.stop()).await;
-        tracing::info!("stopped");
-        Ok(ExitCode::SUCCESS)
+        match signals.unless_again(running.stop()).await {
+            Farewell::Done => {
+                tracing::info!("stopped");
+                Ok(ExitCode::SUCCESS)
+            }
+            Farewell::CutShort => Ok(ExitCode::from(AT_ONCE)),
+        }
     }
 }

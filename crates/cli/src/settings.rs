@@ -112,7 +112,10 @@ fn tls(
                 ("--tls-key", key.is_none()),
             ];
             let missing: Vec<_> = missing.into_iter().filter(|(_, is)| *is).map(|(name, _)| name).collect();
-            bail!("HTTPS needs all of --tls-listen, --tls-cert and --tls-key; missing: {}", missing.join(", "))
+            bail!(
+                "HTTPS needs all of --tls-listen, --tls-cert and --tls-key; missing: {}",
+                missing.join(", ")
+            )
         }
     }
 }
@@ -122,7 +125,8 @@ pub(crate) fn raise_open_files() -> anyhow::Result<()> {
     use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
     let Rlimit { current, maximum } = getrlimit(Resource::Nofile);
     if current != maximum {
-        setrlimit(Resource::Nofile, Rlimit { current: maximum, maximum }).context("can't raise the limit of open files")?;
+        setrlimit(Resource::Nofile, Rlimit { current: maximum, maximum })
+            .context("can't raise the limit of open files")?;
     }
     Ok(())
 }

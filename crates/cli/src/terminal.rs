@@ -9,7 +9,7 @@ use clap::{Args, ValueEnum};
 use nexo::PoiId;
 use virtual_terminal::{Config, Secret, StartError, State, VirtualTerminal};
 
-use crate::signals::Signals;
+use crate::signals::{AT_ONCE, Farewell, Signals};
 use crate::{clock, paint};
 
 /// Run a virtual terminal.
@@ -56,7 +56,8 @@ impl Terminal {
     pub(crate) async fn run(self) -> anyhow::Result<ExitCode> {
         let mut signals = Signals::listen()?;
         let poi = self.poi_id.clone();
-        let data_dir = self.data_dir.unwrap_or_else(|| format!("tillgate-terminal-{}", file_name(&poi)).into());
+        let data_dir =
+            self.data_dir.unwrap_or_else(|| format!("tillgate-terminal-{}", file_name(&poi)).into());
         let mut config = Config::new(self.url, data_dir, self.poi_id);
         if matches!(self.platform, Platform::Android) {
             config = config.portable();
@@ -89,9 +90,13 @@ impl Terminal {
                 () = signals.next() => break,
             }
         }
-        signals.unless_again(handle.stop()).await;
-        println!("{}  {poi}  ended", clock::time_of_day());
-        Ok(ExitCode::SUCCESS)
+        match signals.unless_again(handle.stop()).await {
+            Farewell::Done => {
+                println!("{}  {poi}  ended", clock::time_of_day());
+                Ok(ExitCode::SUCCESS)
+            }
+            Farewell::CutShort => Ok(ExitCode::from(AT_ONCE)),
+        }
     }
 }
 
@@ -100,7 +105,9 @@ fn say(poi: &PoiId, state: &State) {
         State::Boarding => "boarding".to_owned(),
         State::Connecting => "connecting".to_owned(),
         State::Online => paint::stdout("connected", paint::GREEN).into_owned(),
-        State::Waiting { why } => format!("{}: {why}; tries again", paint::stdout("not connected", paint::YELLOW)),
+        State::Waiting { why } => {
+            format!("{}: {why}; tries again", paint::stdout("not connected", paint::YELLOW))
+        }
         State::Stopped { why } => format!("{}: {why}", paint::stdout("stopped", paint::RED)),
         State::Replaced { winner } => format!(
             "{}: process {winner} is {poi} now. Only one may be; end that one, or use another POIID",

@@ -94,7 +94,11 @@ impl Terminals {
     }
 }
 
-async fn connected(gateway: &Gateway, merchants: &[String], store: Option<&str>) -> anyhow::Result<BTreeSet<String>> {
+async fn connected(
+    gateway: &Gateway,
+    merchants: &[String],
+    store: Option<&str>,
+) -> anyhow::Result<BTreeSet<String>> {
     let mut all = BTreeSet::new();
     for merchant_account in merchants {
         let question = serde_json::to_vec(&Question { merchant_account, store })?;
@@ -106,8 +110,10 @@ async fn connected(gateway: &Gateway, merchants: &[String], store: Option<&str>)
 }
 
 fn changes(before: &BTreeSet<String>, now: &BTreeSet<String>) -> Vec<String> {
-    let gone = before.difference(now).map(|poi| format!("{} {poi}", paint::stdout("- gone     ", paint::YELLOW)));
-    let come = now.difference(before).map(|poi| format!("{} {poi}", paint::stdout("+ connected", paint::GREEN)));
+    let gone =
+        before.difference(now).map(|poi| format!("{} {poi}", paint::stdout("- gone     ", paint::YELLOW)));
+    let come =
+        now.difference(before).map(|poi| format!("{} {poi}", paint::stdout("+ connected", paint::GREEN)));
     gone.chain(come).collect()
 }
 

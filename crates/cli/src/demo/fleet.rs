@@ -121,7 +121,9 @@ async fn start(device: &Device, poi: PoiId, url: &str, dir: &Path, code: String)
         config = config.portable();
     }
     config.boarding_code = Some(Secret::new(code));
-    VirtualTerminal::start(config).await.with_context(|| format!("virtual terminal {} can't start", device.poi))
+    VirtualTerminal::start(config)
+        .await
+        .with_context(|| format!("virtual terminal {} can't start", device.poi))
 }
 
 fn entry(device: &Device) -> TerminalEntry {

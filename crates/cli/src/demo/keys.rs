@@ -30,7 +30,10 @@ struct Secrets {
 
 impl Secrets {
     fn fresh() -> Secrets {
-        Secrets { api_key: ApiKey::fresh().reveal().to_owned(), password: Password::fresh().reveal().to_owned() }
+        Secrets {
+            api_key: ApiKey::fresh().reveal().to_owned(),
+            password: Password::fresh().reveal().to_owned(),
+        }
     }
 }
 
@@ -40,8 +43,9 @@ pub(super) async fn make(admin: &Admin, dir: &Path) -> anyhow::Result<ApiKeys> {
     fleet::unless_there(admin.create_company(fleet::COMPANY).await)?;
     let file = dir.join(FILE);
     let kept = match fs::read_to_string(&file) {
-        Ok(text) => serde_json::from_str(&text)
-            .with_context(|| format!("{} can't be read; remove it, and the demo makes new keys", file.display()))?,
+        Ok(text) => serde_json::from_str(&text).with_context(|| {
+            format!("{} can't be read; remove it, and the demo makes new keys", file.display())
+        })?,
         Err(error) if error.kind() == ErrorKind::NotFound => {
             let kept = Kept { terminal_api: Secrets::fresh(), management: Secrets::fresh() };
             write_private(&file, &kept)?;
@@ -49,7 +53,8 @@ pub(super) async fn make(admin: &Admin, dir: &Path) -> anyhow::Result<ApiKeys> {
         }
         Err(error) => return Err(error).with_context(|| format!("can't read {}", file.display())),
     };
-    ensure(admin, &kept.terminal_api, &[Role::TerminalApi, Role::TerminalManagementApi], "demo: terminalApi").await?;
+    ensure(admin, &kept.terminal_api, &[Role::TerminalApi, Role::TerminalManagementApi], "demo: terminalApi")
+        .await?;
     ensure(admin, &kept.management, &Role::MANAGEMENT, "demo: management").await?;
     Ok(ApiKeys { terminal_api: kept.terminal_api.api_key, management: kept.management.api_key })
 }

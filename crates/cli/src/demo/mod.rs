@@ -20,7 +20,7 @@ pub(crate) use ready_file::ReadyFile;
 
 use crate::port;
 use crate::settings::raise_open_files;
-use crate::signals::Signals;
+use crate::signals::{AT_ONCE, Farewell, Signals};
 
 /// How long the terminals may take to connect before something is plainly wrong.
 const CONNECT_MAX: Duration = Duration::from_secs(20);
@@ -59,6 +59,15 @@ impl Data {
             Data::Temporary(dir) => dir.path(),
         }
     }
+
+    fn remove_if_temporary(self) {
+        if let Data::Temporary(dir) = self {
+            let path = dir.path().to_owned();
+            if let Err(error) = dir.close() {
+                eprintln!("{} was not removed: {error}", path.display());
+            }
+        }
+    }
 }
 
 impl Demo {
@@ -83,9 +92,8 @@ impl Demo {
             drain_max: DRAIN_MAX,
             ..Config::default()
         };
-        let running = gateway::start(config).await.map_err(|error| {
-            port::explain(error, "tillgate demo --port 0")
-        })?;
+        let running =
+            gateway::start(config).await.map_err(|error| port::explain(error, "tillgate demo --port 0"))?;
         let mut terminals = Vec::new();
         let opened = tokio::select! {
             opened = self.open(&running, data.path(), &mut terminals) => opened,
@@ -100,12 +108,21 @@ impl Demo {
             Err(error) => Err(error),
         };
         let ready_file = self.ready_file.as_deref().filter(|_| served.is_ok());
-        signals.unless_again(close(running, terminals, data, ready_file)).await;
-        served.map(|()| ExitCode::SUCCESS)
+        let farewell = signals.unless_again(close(running, terminals, ready_file)).await;
+        data.remove_if_temporary();
+        served.map(|()| match farewell {
+            Farewell::Done => ExitCode::SUCCESS,
+            Farewell::CutShort => ExitCode::from(AT_ONCE),
+        })
     }
 
     /// Makes the fleet, connects it, and writes the ready file when that is done.
-    async fn open(&self, running: &Running, dir: &Path, terminals: &mut Vec<Handle>) -> anyhow::Result<ReadyFile> {
+    async fn open(
+        &self,
+        running: &Running,
+        dir: &Path,
+        terminals: &mut Vec<Handle>,
+    ) -> anyhow::Result<ReadyFile> {
         let admin = running.admin();
         let url = format!("http://{}", running.http_address());
         let api_keys = keys::make(admin, dir).await?;
@@ -131,19 +148,23 @@ impl Demo {
 
 async fn connected(handle: &Handle, poi: &str) -> anyhow::Result<()> {
     let mut state = handle.state();
-    let settled = state.wait_for(|state| matches!(state, State::Online | State::Stopped { .. } | State::Replaced { .. }));
-    let settled = tokio::time::timeout(CONNECT_MAX, settled).await.map(|state| state.map(|state| state.clone()));
+    let settled = state
+        .wait_for(|state| matches!(state, State::Online | State::Stopped { .. } | State::Replaced { .. }));
+    let settled =
+        tokio::time::timeout(CONNECT_MAX, settled).await.map(|state| state.map(|state| state.clone()));
     match settled {
         Ok(Ok(State::Online)) => Ok(()),
         Ok(Ok(State::Stopped { why })) => bail!("virtual terminal {poi} stopped: {why}"),
-        Ok(Ok(State::Replaced { .. })) => bail!("another program is virtual terminal {poi}: is there a second demo on this data?"),
+        Ok(Ok(State::Replaced { .. })) => {
+            bail!("another program is virtual terminal {poi}: is there a second demo on this data?")
+        }
         Ok(Ok(_) | Err(_)) => bail!("virtual terminal {poi} ended by itself"),
         Err(_) => bail!("virtual terminal {poi} did not connect within {} s", CONNECT_MAX.as_secs()),
     }
 }
 
 /// Ends everything in good order.
-async fn close(running: Running, terminals: Vec<Handle>, data: Data, ready_file: Option<&Path>) {
+async fn close(running: Running, terminals: Vec<Handle>, ready_file: Option<&Path>) {
     if let Some(file) = ready_file {
         // What it says is no longer so.
         if let Err(error) = std::fs::remove_file(file) {
@@ -154,11 +175,5 @@ async fn close(running: Running, terminals: Vec<Handle>, data: Data, ready_file:
     running.stop().await;
     for terminal in terminals {
         terminal.stop().await;
-    }
-    if let Data::Temporary(dir) = data {
-        let path = dir.path().to_owned();
-        if let Err(error) = dir.close() {
-            eprintln!("{} was not removed: {error}", path.display());
-        }
     }
 }

@@ -51,7 +51,8 @@ impl ReadyFile {
         let text = fs::read(file).with_context(|| {
             format!("can't read {}: is the demo running, and ready? It writes the file then", file.display())
         })?;
-        serde_json::from_slice(&text).with_context(|| format!("{} is no ready file of a demo", file.display()))
+        serde_json::from_slice(&text)
+            .with_context(|| format!("{} is no ready file of a demo", file.display()))
     }
 
     pub(super) fn write(&self, file: &Path) -> anyhow::Result<()> {

@@ -48,29 +48,46 @@ fn render(
         let place = terminal.store.as_deref().or(terminal.merchant_account.as_deref()).unwrap_or("-");
         let (dot, state) = match (terminal.boarded, &terminal.boarding_code) {
             (true, _) => (paint::stdout("●", paint::GREEN), "connected".to_owned()),
-            (false, Some(code)) => (paint::stdout("○", paint::YELLOW), format!("boarding code {code}")),
+            (false, Some(code)) => (paint::stdout("○", paint::YELLOW), format!("code {code}")),
             (false, None) => (paint::stdout("·", paint::DIM), "in inventory".to_owned()),
         };
         writeln!(out, "  {dot} {:<21} {place:<17} {:<12} {state}", terminal.poi_id, terminal.platform)?;
     }
 
     writeln!(out, "\n{}", head("API keys"))?;
-    for (name, key) in [("terminalApi", &ready.api_keys.terminal_api), ("management", &ready.api_keys.management)] {
+    for (name, key) in
+        [("terminalApi", &ready.api_keys.terminal_api), ("management", &ready.api_keys.management)]
+    {
         writeln!(out, "  {name:<12} {key}")?;
     }
 
-    let poi = ready.terminals.iter().find(|terminal| terminal.boarded).map_or("POIID", |terminal| &terminal.poi_id);
+    let poi =
+        ready.terminals.iter().find(|terminal| terminal.boarded).map_or("POIID", |terminal| &terminal.poi_id);
     let (url, key) = (&ready.base_url, &ready.api_keys.terminal_api);
     writeln!(out, "\n{} Paste this into a shell:\n", head("Take a payment."))?;
     writeln!(out, "{}", curl(url, key, poi))?;
     writeln!(out, "\n{} With this program:\n", head("The same."))?;
     match ready_file {
-        Some(file) => writeln!(out, "{program} pay --amount 10.99 --ready-file {}", quoted(&file.display().to_string()))?,
+        Some(file) => writeln!(
+            out,
+            "{program} pay --amount 10.99 --ready-file {}",
+            quoted(&file.display().to_string())
+        )?,
         None => {
             writeln!(out, "export TILLGATE_URL={url}")?;
             writeln!(out, "export TILLGATE_API_KEY={key}")?;
             writeln!(out, "{program} pay --amount 10.99 --poi-id {poi}")?;
         }
+    }
+    if let Some((poi, code)) =
+        ready.terminals.iter().find_map(|t| Some((&t.poi_id, t.boarding_code.as_ref()?)))
+    {
+        writeln!(
+            out,
+            "\n{} A virtual terminal in a process of its own:\n",
+            head("Board the one that waits.")
+        )?;
+        writeln!(out, "{program} terminal --url {url} \\\n  --poi-id {poi} --boarding-code {code}")?;
     }
     writeln!(out, "\n{}\n", paint::stdout("Ctrl-C ends the demo.", paint::DIM))?;
     Ok(out)
@@ -98,7 +115,9 @@ JSON"#
 /// How this program is started from here: by its name if that finds it, or by a path.
 fn program() -> String {
     let Ok(exe) = std::env::current_exe() else { return "tillgate".to_owned() };
-    let same = |found: PathBuf| found.canonicalize().is_ok_and(|found| exe.canonicalize().is_ok_and(|exe| exe == found));
+    let same = |found: PathBuf| {
+        found.canonicalize().is_ok_and(|found| exe.canonicalize().is_ok_and(|exe| exe == found))
+    };
     let path = std::env::var_os("PATH").unwrap_or_default();
     if std::env::split_paths(&path).any(|dir| same(dir.join("tillgate"))) {
         return "tillgate".to_owned();
@@ -123,15 +142,16 @@ mod tests {
     use crate::demo::ready_file::{ApiKeys, TerminalEntry};
 
     fn ready() -> ReadyFile {
-        let terminal = |poi: &str, merchant: &str, store: Option<&str>, boarded, code: Option<&str>| TerminalEntry {
-            poi_id: poi.to_owned(),
-            kind: "payment-terminal".to_owned(),
-            platform: "non-android".to_owned(),
-            merchant_account: Some(merchant.to_owned()),
-            store: store.map(str::to_owned),
-            boarded,
-            boarding_code: code.map(str::to_owned),
-        };
+        let terminal =
+            |poi: &str, merchant: &str, store: Option<&str>, boarded, code: Option<&str>| TerminalEntry {
+                poi_id: poi.to_owned(),
+                kind: "payment-terminal".to_owned(),
+                platform: "non-android".to_owned(),
+                merchant_account: Some(merchant.to_owned()),
+                store: store.map(str::to_owned),
+                boarded,
+                boarding_code: code.map(str::to_owned),
+            };
         let key = |name: &str| format!("tg_key_{name:x<43}");
         ReadyFile {
             base_url: "http://127.0.0.1:65535".to_owned(),
@@ -142,7 +162,13 @@ mod tests {
             terminals: vec![
                 terminal("V400m-324688179", "DEMO_MERCHANT_EU", Some("STORE_AMS"), true, None),
                 terminal("S1F2-000158215131748", "DEMO_MERCHANT_US", None, true, None),
-                terminal("P400Plus-275008565", "DEMO_MERCHANT_EU", Some("STORE_PAR"), false, Some("7KQ2M-XR9TD")),
+                terminal(
+                    "P400Plus-275008565",
+                    "DEMO_MERCHANT_EU",
+                    Some("STORE_PAR"),
+                    false,
+                    Some("7KQ2M-XR9TD"),
+                ),
                 terminal("AMS1-000168223606144", "DEMO_MERCHANT_EU", None, false, None),
             ],
         }
@@ -165,7 +191,9 @@ mod tests {
     #[test]
     fn the_first_screen_names_everything() {
         let screen = screen(None);
-        for part in ["http://127.0.0.1:65535", "V400m-324688179", "boarding code 7KQ2M-XR9TD", "in inventory", "Ctrl-C"] {
+        for part in
+            ["http://127.0.0.1:65535", "V400m-324688179", "code 7KQ2M-XR9TD", "in inventory", "Ctrl-C"]
+        {
             assert!(screen.contains(part), "{part} is not in\n{screen}");
         }
     }
@@ -175,7 +203,8 @@ mod tests {
         let curl = curl("http://127.0.0.1:8080", "tg_key_x", "V400m-1");
         let (_, body) = curl.split_once("<<JSON\n").unwrap();
         let body = body.strip_suffix("\nJSON").unwrap();
-        let body = body.replace("$(date +%s)", "1795166102").replace("$(date -u +%FT%TZ)", "2026-11-20T09:15:02Z");
+        let body =
+            body.replace("$(date +%s)", "1795166102").replace("$(date -u +%FT%TZ)", "2026-11-20T09:15:02Z");
         let request = nexo::Request::parse(body.into()).unwrap();
         assert_eq!(request.header().poi_id.as_str(), "V400m-1");
         request.payload::<nexo::PaymentRequest>().unwrap();

@@ -67,9 +67,10 @@ async fn odd_messages_travel_byte_for_byte_and_so_does_their_repetition_after_a_
         let answer = pos.send(&format!("\r\n\t {request} \n")).await;
         let (status, answer) = answer.expect("an answer");
         assert_eq!(status, 200, "{service} of seed {seed}");
-        let (came, answered) = exchanged.lock().expect("no panic").get(service).cloned().unwrap_or_else(|| {
-            panic!("{service} of seed {seed} did not arrive: {}", String::from_utf8_lossy(&answer));
-        });
+        let (came, answered) =
+            exchanged.lock().expect("no panic").get(service).cloned().unwrap_or_else(|| {
+                panic!("{service} of seed {seed} did not arrive: {}", String::from_utf8_lossy(&answer));
+            });
         assert_eq!(came, *request, "{service} of seed {seed}, to the terminal");
         assert_eq!(String::from_utf8_lossy(&answer), answered, "{service} of seed {seed}, to the POS");
     });
@@ -78,7 +79,8 @@ async fn odd_messages_travel_byte_for_byte_and_so_does_their_repetition_after_a_
 
     gateway.kill();
     gateway.start_again().await;
-    let payments = requests.iter().enumerate().filter(|(number, _)| CATEGORIES[number % CATEGORIES.len()] == "Payment");
+    let payments =
+        requests.iter().enumerate().filter(|(number, _)| CATEGORIES[number % CATEGORIES.len()] == "Payment");
     for (_, (service, _)) in payments.take(ASKED_FOR) {
         let (_, answered) = exchanged.lock().expect("no panic")[service].clone();
         let (status, answer) = pos.send(&pos.status_request(service)).await.expect("an answer");

@@ -9,7 +9,8 @@ use std::time::Duration;
 use tempfile::TempDir;
 
 use crate::pos::{Pos, http_client};
-use crate::process::{Process, tillgate, until};
+use crate::process::{Process, until};
+use crate::program::tillgate;
 
 /// The merchant account in which every terminal stands.
 pub(crate) const MERCHANT: &str = "SHOP_MERCHANT";
@@ -42,7 +43,8 @@ impl GatewayProcess {
         let config = format!("listen = \"{address}\"\ndata_dir = \"data\"\n");
         std::fs::write(dir.path().join("tillgate.toml"), config).expect("a configuration");
         let mut gateway = GatewayProcess { process: None, dir, address, key: String::new() };
-        let fleet = ["--company", "SHOP", "--merchant-account", MERCHANT, "--terminal", POI, "--terminal", OTHER_POI];
+        let fleet =
+            ["--company", "SHOP", "--merchant-account", MERCHANT, "--terminal", POI, "--terminal", OTHER_POI];
         let printed = gateway.run("init", &fleet).await;
         gateway.key = word(&printed, "tg_key_").to_owned();
         gateway.start_again().await;
@@ -51,8 +53,8 @@ impl GatewayProcess {
 
     /// Starts it after it was killed or stopped: on the same database, at the same port.
     pub(crate) async fn start_again(&mut self) {
-        let mut serve = tillgate("serve");
-        serve.arg("--config").arg(self.config()).env("RUST_LOG", "info,gateway=debug");
+        let mut serve = tillgate();
+        serve.args(["serve", "--config"]).arg(self.config()).env("RUST_LOG", "info,gateway=debug");
         let mut process = Process::start("gateway", &mut serve);
         let (http, ready) = (http_client(), format!("{}/readyz", self.base_url()));
         until("the gateway is ready", START_MAX, async || {
@@ -104,9 +106,9 @@ impl GatewayProcess {
 
     /// Runs another command on the same database, and returns what it printed.
     async fn run(&self, command: &str, args: &[&str]) -> String {
-        let mut command = tillgate(command);
-        command.args(args).arg("--config").arg(self.config());
-        let ran = tokio::task::spawn_blocking(move || command.output()).await.expect("no panic");
+        let mut run = tillgate();
+        run.arg(command).args(args).arg("--config").arg(self.config());
+        let ran = tokio::task::spawn_blocking(move || run.output()).await.expect("no panic");
         let Output { status, stdout, stderr } = ran.expect("the binary runs");
         let (stdout, stderr) = (String::from_utf8_lossy(&stdout), String::from_utf8_lossy(&stderr));
         assert!(status.success(), "{args:?}: {stderr}");

@@ -1,4 +1,13 @@
-//! The program as its users have it: real processes, real sockets.
+//! The program from outside: the real binary, its output, its exit status, and what it leaves behind.
+//!
+//! From `bytes` on, real gateways and terminals are killed, frozen and cut off from each other.
+
+#![expect(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "a test fails by panicking")]
+
+mod demo;
+mod errors;
+mod installation;
+mod program;
 
 mod gateway_process;
 mod odd_json;
@@ -9,6 +18,8 @@ mod terminal_process;
 mod wire_terminal;
 
 mod bytes;
+mod half_open;
 mod interruptions;
 mod journals;
 mod presence;
+mod random_moments;

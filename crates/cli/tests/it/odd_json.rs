@@ -89,7 +89,14 @@ fn value(dice: &mut Dice, depth: u64) -> String {
         1 | 2 => number(dice),
         3 => format!("\"{}\"", dice.pick(&["\\ud800", "\\uDFFF\\ud83d", "\\u0000", "\\/\\b\\f\\n\\r\\t"])),
         4 | 5 => {
-            let text = dice.pick(&["", "10.99 €", "name=TOTAL&value=%e2%82%ac", "漢字 ߷ 👩‍👩‍👧", "</script>", "\u{2028}\u{feff}"]);
+            let text = dice.pick(&[
+                "",
+                "10.99 €",
+                "name=TOTAL&value=%e2%82%ac",
+                "漢字 ߷ 👩‍👩‍👧",
+                "</script>",
+                "\u{2028}\u{feff}",
+            ]);
             string(dice, text)
         }
         6 => object_of_anything(dice, depth - 1),
@@ -113,7 +120,9 @@ fn object_of_anything(dice: &mut Dice, depth: u64) -> String {
 fn number(dice: &mut Dice) -> String {
     let digits: String = (0..=dice.roll(40)).map(|_| dice.roll(10).to_string()).collect();
     match dice.roll(5) {
-        0 => dice.pick(&["1e2", "1E+2", "1e-2", "-0", "-0.0", "0e0", "10.990", "1.0", "1e400", "5e-324"]).into(),
+        0 => dice
+            .pick(&["1e2", "1E+2", "1e-2", "-0", "-0.0", "0e0", "10.990", "1.0", "1e400", "5e-324"])
+            .into(),
         1 => format!("1{digits}"),
         2 => format!("0.{digits}"),
         3 => format!("-1{digits}.{digits}E{}", dice.roll(99)),
@@ -167,7 +176,11 @@ fn bracketed(dice: &mut Dice, open: char, items: &[String], close: char) -> Stri
 }
 
 fn space(dice: &mut Dice) -> String {
-    if dice.one_in(3) { (0..dice.roll(4)).map(|_| dice.pick(&[" ", "\t", "\n", "\r\n"])).collect() } else { String::new() }
+    if dice.one_in(3) {
+        (0..dice.roll(4)).map(|_| dice.pick(&[" ", "\t", "\n", "\r\n"])).collect()
+    } else {
+        String::new()
+    }
 }
 
 #[cfg(test)]
@@ -188,11 +201,13 @@ mod tests {
         let mut seen = BTreeSet::new();
         for number in 0..2_000 {
             let json = header.odd_request(&mut dice);
-            let request = nexo::Request::parse(json.clone().into()).unwrap_or_else(|e| panic!("{number}: {e} in {json}"));
+            let request = nexo::Request::parse(json.clone().into())
+                .unwrap_or_else(|e| panic!("{number}: {e} in {json}"));
             assert_eq!(request.header().poi_id.as_str(), header.poi_id);
             assert_eq!(request.header().sale_id.as_str(), header.sale_id);
             let json = header.odd_response(&mut dice);
-            let response = nexo::Response::parse(json.clone().into()).unwrap_or_else(|e| panic!("{number}: {e} in {json}"));
+            let response = nexo::Response::parse(json.clone().into())
+                .unwrap_or_else(|e| panic!("{number}: {e} in {json}"));
             assert_eq!(response.header().poi_id.as_str(), header.poi_id);
             for oddity in ["\\u", "1e2", "\\ud800", ".990", "1e400", "\n", "\t", "💶"] {
                 seen.extend(json.contains(oddity).then_some(oddity));

@@ -95,11 +95,9 @@ impl Pos {
 
     /// Asks until the answer is one to act on: also while a gateway starts again.
     pub(crate) async fn ask_until_settled(&self, service: &str, within: Duration) -> Heard {
-        until(format!("{service} is settled"), within, async || {
-            match self.ask(service).await {
-                Heard::InProgress | Heard::Nothing | Heard::Status(503) => None,
-                heard => Some(heard),
-            }
+        until(format!("{service} is settled"), within, async || match self.ask(service).await {
+            Heard::InProgress | Heard::Nothing | Heard::Status(503) => None,
+            heard => Some(heard),
         })
         .await
     }
@@ -116,7 +114,8 @@ impl Pos {
     }
 
     async fn connected_of(&self, question: &Value) -> Option<Vec<String>> {
-        let request = self.http.post(format!("{}/connectedTerminals", self.base_url)).header("x-api-key", &self.key);
+        let request =
+            self.http.post(format!("{}/connectedTerminals", self.base_url)).header("x-api-key", &self.key);
         let answer: Value = request.json(question).send().await.ok()?.json().await.ok()?;
         let ids = answer["uniqueTerminalIds"].as_array()?.iter();
         ids.map(|id| id.as_str().map(str::to_owned)).collect()
@@ -125,14 +124,16 @@ impl Pos {
     /// Sends a body to `/sync`: the status, and the bytes that came back; nothing if the connection broke.
     pub(crate) async fn send(&self, body: &str) -> Option<(u16, Vec<u8>)> {
         let request = self.http.post(format!("{}/sync", self.base_url)).header("x-api-key", &self.key);
-        let response = request.header("content-type", "application/json").body(body.to_owned()).send().await.ok()?;
+        let response =
+            request.header("content-type", "application/json").body(body.to_owned()).send().await.ok()?;
         let status = response.status().as_u16();
         Some((status, response.bytes().await.ok()?.to_vec()))
     }
 
     /// A payment request; the same arguments give the same bytes.
     pub(crate) fn payment(&self, service: &str, sale: &str) -> String {
-        let sale_data = json!({"SaleTransactionID": {"TransactionID": sale, "TimeStamp": "2026-11-20T09:15:00.000Z"}});
+        let sale_data =
+            json!({"SaleTransactionID": {"TransactionID": sale, "TimeStamp": "2026-11-20T09:15:00.000Z"}});
         let amounts = json!({"AmountsReq": {"Currency": "EUR", "RequestedAmount": 10.99}});
         self.request("Payment", service, &json!({"SaleData": sale_data, "PaymentTransaction": amounts}))
     }

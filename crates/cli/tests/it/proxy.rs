@@ -7,7 +7,7 @@ use std::collections::BTreeMap;
 use std::fmt;
 use std::net::SocketAddr;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use serde::Deserialize;
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
@@ -34,13 +34,9 @@ pub(crate) enum Sender {
 /// One text frame of a link.
 #[derive(Clone, Debug)]
 pub(crate) struct Frame {
-    /// Which link, counted from 0 in the order of their upgrades.
-    pub(crate) link: usize,
     pub(crate) sender: Sender,
     pub(crate) action: String,
     pub(crate) delivery: Option<String>,
-    /// When it came.
-    pub(crate) seen: Instant,
     /// When it had been passed on; never, if the link was broken before.
     pub(crate) passed: Option<Instant>,
 }
@@ -71,6 +67,15 @@ impl fmt::Display for Break {
 pub(crate) enum Side {
     Before,
     After,
+}
+
+impl fmt::Display for Side {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Side::Before => "before",
+            Side::After => "after",
+        })
+    }
 }
 
 /// A frame that is awaited, and goes no further until it is passed on.
@@ -110,16 +115,16 @@ impl Proxy {
         Held { caught: awaited, release }
     }
 
+    /// Every frame is under way for this long from now on, so that there is something to be lost.
+    pub(crate) fn slow_down(&self, latency: Duration) {
+        self.shared.state().latency = latency;
+    }
+
     /// Breaks every link that stands.
     pub(crate) fn sever(&self, how: Break) {
         let mut state = self.shared.state();
         state.severed.push(how);
         self.shared.ends.send_replace(state.severed.len());
-    }
-
-    /// Refuses new connections, or takes them again.
-    pub(crate) fn refuse_connections(&self, refuse: bool) {
-        self.shared.state().refusing = refuse;
     }
 
     /// All frames so far, in the order in which they were seen.
@@ -172,11 +177,10 @@ struct Shared {
 
 #[derive(Debug, Default)]
 struct State {
-    links: usize,
     frames: Vec<Frame>,
     rules: Vec<Rule>,
     severed: Vec<Break>,
-    refusing: bool,
+    latency: Duration,
 }
 
 /// Applies to one frame, and is gone.
@@ -214,10 +218,6 @@ impl Shared {
 async fn accept(listener: TcpListener, shared: Arc<Shared>) {
     loop {
         let Ok((terminal, _)) = listener.accept().await else { continue };
-        if shared.state().refusing {
-            let _ = terminal.set_zero_linger();
-            continue;
-        }
         tokio::spawn(serve(terminal, shared.clone()));
     }
 }
@@ -243,15 +243,10 @@ async fn serve(mut terminal: TcpStream, shared: Arc<Shared>) {
     if terminal.write_all(&head).await.is_err() {
         return;
     }
-    let link = {
-        let mut state = shared.state();
-        state.links += 1;
-        state.links - 1
-    };
     let (mut from_terminal, mut to_terminal) = terminal.split();
     let (mut from_gateway, mut to_gateway) = gateway.split();
-    let upwards = Pump { link, sender: Sender::Terminal, buffer: Vec::new(), shared: &shared };
-    let downwards = Pump { link, sender: Sender::Gateway, buffer: rest, shared: &shared };
+    let upwards = Pump { sender: Sender::Terminal, buffer: Vec::new(), shared: &shared };
+    let downwards = Pump { sender: Sender::Gateway, buffer: rest, shared: &shared };
     let how = tokio::select! {
         how = upwards.run(&mut from_terminal, &mut to_gateway) => how,
         how = downwards.run(&mut from_gateway, &mut to_terminal) => how,
@@ -279,7 +274,6 @@ async fn serve(mut terminal: TcpStream, shared: Arc<Shared>) {
 
 /// One direction of a link.
 struct Pump<'a> {
-    link: usize,
     sender: Sender,
     buffer: Vec<u8>,
     shared: &'a Shared,
@@ -301,7 +295,12 @@ impl Pump<'_> {
         }
     }
 
-    async fn pass(&mut self, raw: &[u8], from: &mut ReadHalf<'_>, to: &mut WriteHalf<'_>) -> Result<(), Break> {
+    async fn pass(
+        &mut self,
+        raw: &[u8],
+        from: &mut ReadHalf<'_>,
+        to: &mut WriteHalf<'_>,
+    ) -> Result<(), Break> {
         let Some(frame) = self.understand(raw) else {
             return to.write_all(raw).await.map_err(|_| Break::Close);
         };
@@ -319,6 +318,10 @@ impl Pump<'_> {
                 self.hold(released, from).await?;
             }
         }
+        let latency = self.shared.state().latency;
+        if !latency.is_zero() {
+            tokio::time::sleep(latency).await;
+        }
         to.write_all(raw).await.map_err(|_| Break::Close)?;
         self.shared.pass(number);
         match after {
@@ -331,7 +334,11 @@ impl Pump<'_> {
     }
 
     /// Until the held frame may go on. Whoever sent it may die meanwhile, and that is passed on at once.
-    async fn hold(&mut self, mut released: oneshot::Receiver<()>, from: &mut ReadHalf<'_>) -> Result<(), Break> {
+    async fn hold(
+        &mut self,
+        mut released: oneshot::Receiver<()>,
+        from: &mut ReadHalf<'_>,
+    ) -> Result<(), Break> {
         let mut forgotten = false;
         loop {
             tokio::select! {
@@ -360,11 +367,9 @@ impl Pump<'_> {
         }
         let members: Members = serde_json::from_slice(&text_of(raw)?).ok()?;
         Some(Frame {
-            link: self.link,
             sender: self.sender,
             action: members.action,
             delivery: members.delivery_id,
-            seen: Instant::now(),
             passed: None,
         })
     }
@@ -423,8 +428,6 @@ fn text_of(raw: &[u8]) -> Option<Vec<u8>> {
 
 #[cfg(test)]
 mod tests {
-    use std::time::Duration;
-
     use futures_util::{SinkExt as _, StreamExt as _};
     use tokio_tungstenite::WebSocketStream;
     use tokio_tungstenite::tungstenite::{Error, Message};

@@ -6,7 +6,8 @@ use std::time::Duration;
 use relay::terminal::Execution;
 use tempfile::TempDir;
 
-use crate::process::{Process, tillgate, until};
+use crate::process::{Process, until};
+use crate::program::tillgate;
 
 /// A terminal that runs, or has run.
 #[derive(Debug)]
@@ -21,7 +22,12 @@ pub(crate) struct TerminalProcess {
 
 impl TerminalProcess {
     /// Starts a new terminal, at which a card is presented after `cardholder_seconds`.
-    pub(crate) fn start(url: &str, poi_id: &str, boarding_code: &str, cardholder_seconds: f64) -> TerminalProcess {
+    pub(crate) fn start(
+        url: &str,
+        poi_id: &str,
+        boarding_code: &str,
+        cardholder_seconds: f64,
+    ) -> TerminalProcess {
         let data_dir = tempfile::tempdir().expect("a temporary directory");
         let process = run(url, poi_id, data_dir.path(), cardholder_seconds, Some(boarding_code));
         TerminalProcess { process, data_dir, url: url.into(), poi_id: poi_id.into(), cardholder_seconds }
@@ -31,7 +37,8 @@ impl TerminalProcess {
     pub(crate) fn start_copy(&self) -> TerminalProcess {
         let TerminalProcess { url, poi_id, cardholder_seconds, .. } = self;
         let data_dir = tempfile::tempdir().expect("a temporary directory");
-        std::fs::copy(journal(self.data_dir.path()), journal(data_dir.path())).expect("the journal can be copied");
+        std::fs::copy(journal(self.data_dir.path()), journal(data_dir.path()))
+            .expect("the journal can be copied");
         let process = run(url, poi_id, data_dir.path(), *cardholder_seconds, None);
         let (url, poi_id) = (url.clone(), poi_id.clone());
         TerminalProcess { process, data_dir, url, poi_id, cardholder_seconds: *cardholder_seconds }
@@ -74,9 +81,23 @@ impl TerminalProcess {
     }
 }
 
-fn run(url: &str, poi_id: &str, data_dir: &Path, cardholder_seconds: f64, boarding_code: Option<&str>) -> Process {
-    let mut command = tillgate("terminal");
-    command.args(["--url", url, "--poi-id", poi_id, "--cardholder-seconds", &cardholder_seconds.to_string()]);
+fn run(
+    url: &str,
+    poi_id: &str,
+    data_dir: &Path,
+    cardholder_seconds: f64,
+    boarding_code: Option<&str>,
+) -> Process {
+    let mut command = tillgate();
+    command.args([
+        "terminal",
+        "--url",
+        url,
+        "--poi-id",
+        poi_id,
+        "--cardholder-seconds",
+        &cardholder_seconds.to_string(),
+    ]);
     command.arg("--data-dir").arg(data_dir);
     if let Some(code) = boarding_code {
         command.args(["--boarding-code", code]);

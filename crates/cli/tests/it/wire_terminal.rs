@@ -44,7 +44,12 @@ pub(crate) enum Incoming {
 
 impl WireTerminal {
     /// Boards with this journal.
-    pub(crate) async fn board(base_url: &str, poi_id: &str, boarding_code: &str, journal_id: &str) -> WireTerminal {
+    pub(crate) async fn board(
+        base_url: &str,
+        poi_id: &str,
+        boarding_code: &str,
+        journal_id: &str,
+    ) -> WireTerminal {
         let body = json!({"poiId": poi_id, "boardingCode": boarding_code, "journalId": journal_id});
         let request = http_client().post(format!("{base_url}/terminal/v1/board")).json(&body);
         let response = request.send().await.expect("the gateway answers");
@@ -121,7 +126,9 @@ impl WireLink {
         }
         while let Incoming::Frame(frame) = self.next().await {
             let deliver: Deliver<'_> = serde_json::from_str(&frame).expect("frames are JSON");
-            let (Some(id), Some(message), "deliver") = (deliver.delivery_id, deliver.message, &*deliver.action) else {
+            let (Some(id), Some(message), "deliver") =
+                (deliver.delivery_id, deliver.message, &*deliver.action)
+            else {
                 continue;
             };
             self.send(&format!(r#"{{"action":"received","deliveryId":"{id}"}}"#)).await;

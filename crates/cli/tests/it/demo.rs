@@ -1,0 +1,225 @@
+//! `tillgate demo` from its start to its end, and the commands that talk to it.
+
+use std::process::Command;
+
+use serde_json::Value;
+
+use crate::program::{Demo, Running, mode, run, stderr, stdout, tillgate};
+
+#[test]
+fn the_ready_file_is_complete_and_private() {
+    let demo = Demo::start();
+    assert_eq!(mode(&demo.ready_file()), 0o600);
+    let ready = &demo.ready;
+    assert!(ready["baseUrl"].as_str().unwrap().starts_with("http://127.0.0.1:"), "{ready}");
+    for key in ["terminalApi", "management"] {
+        assert!(ready["apiKeys"][key].as_str().unwrap().starts_with("tg_key_"), "{ready}");
+    }
+    assert_eq!(ready["companyAccount"], "DEMO_COMPANY");
+    assert_eq!(ready["merchantAccounts"].to_string(), r#"["DEMO_MERCHANT_EU","DEMO_MERCHANT_US"]"#);
+    assert_eq!(ready["stores"].to_string(), r#"["STORE_AMS","STORE_PAR"]"#);
+    let terminals = ready["terminals"].as_array().unwrap();
+    let count = |holds: fn(&Value) -> bool| terminals.iter().filter(|terminal| holds(terminal)).count();
+    assert_eq!(count(|t| t["boarded"] == true), 2);
+    assert_eq!(count(|t| t["boarded"] == false && t["boardingCode"].is_string()), 1);
+    assert_eq!(count(|t| t["platform"] == "android" && t["boarded"] == true), 1);
+    assert!(
+        terminals.iter().all(|t| t["kind"] == "payment-terminal" && t["merchantAccount"].is_string()),
+        "{ready}"
+    );
+}
+
+#[test]
+fn both_boarded_terminals_are_connected_when_it_is_ready() {
+    let demo = Demo::start();
+    let list = stdout(&demo.ask(&["terminals", "--once"]));
+    assert_eq!(list, "S1F2-000158215131748\nV400m-324688179\n");
+}
+
+#[test]
+fn a_payment_is_taken_and_a_declined_one_says_why() {
+    let demo = Demo::start();
+    let paid = demo.ask(&["pay", "--amount", "10.99"]);
+    assert!(paid.status.success(), "{}", stderr(&paid));
+    assert!(
+        stdout(&paid).starts_with("Charged 10.99 EUR\n  Terminal    V400m-324688179\n"),
+        "{}",
+        stdout(&paid)
+    );
+
+    let declined = demo.ask(&["pay", "--amount", "1.24", "--poi-id", "S1F2-000158215131748"]);
+    assert_eq!(declined.status.code(), Some(3));
+    assert!(stdout(&declined).starts_with("Not charged\n  Why         Refusal: "), "{}", stdout(&declined));
+
+    let answer = demo.ask(&["pay", "--amount", "10.99", "--currency", "usd", "--json"]);
+    let answer: Value = serde_json::from_slice(&answer.stdout).unwrap();
+    let response = &answer["SaleToPOIResponse"]["PaymentResponse"];
+    assert_eq!(response["PaymentResult"]["AmountsResp"]["Currency"], "USD", "{answer}");
+}
+
+#[test]
+fn a_terminal_that_is_not_there_is_charged_nothing() {
+    let demo = Demo::start();
+    let output = demo.ask(&["pay", "--amount", "10.99", "--poi-id", "V400m-000000000"]);
+    assert_eq!(output.status.code(), Some(3));
+    assert!(stdout(&output).contains("The terminal is not connected"), "{}", stdout(&output));
+}
+
+#[test]
+fn a_diagnosis_is_decoded() {
+    let demo = Demo::start();
+    let output = demo.ask(&["diagnose", "--poi-id", "S1F2-000158215131748"]);
+    assert!(output.status.success(), "{}", stderr(&output));
+    let text = stdout(&output);
+    assert!(text.starts_with("S1F2-000158215131748 OK\n"), "{text}");
+    assert!(text.contains("  batteryLevel                 87%\n"), "{text}");
+    assert!(text.contains("  networkProfile.ip "), "{text}");
+}
+
+#[test]
+fn the_request_to_paste_pays() {
+    let demo = Demo::start();
+    demo.running.signal("INT");
+    // It was printed when the demo was ready; the demo has to run when it is pasted.
+    let screen = stdout(&demo.running.end());
+    let request = screen.split_once("curl ").unwrap().1.split_once("\nJSON\n").unwrap().0;
+    let again = Demo::start();
+    let url = |demo: &Value| demo["baseUrl"].as_str().unwrap().to_owned();
+    let key = |demo: &Value| demo["apiKeys"]["terminalApi"].as_str().unwrap().to_owned();
+    let script = format!("curl {request}\nJSON\n");
+    let script =
+        script.replace(&url(&demo.ready), &url(&again.ready)).replace(&key(&demo.ready), &key(&again.ready));
+    let output = Command::new("bash").args(["-c", &script]).output().unwrap();
+    let answer: Value =
+        serde_json::from_slice(&output.stdout).unwrap_or_else(|e| panic!("{e}: {}", stderr(&output)));
+    assert_eq!(answer["SaleToPOIResponse"]["PaymentResponse"]["Response"]["Result"], "Success", "{answer}");
+}
+
+#[test]
+fn it_ends_by_either_signal_and_leaves_nothing() {
+    for signal in ["INT", "TERM"] {
+        let demo = Demo::start();
+        assert_eq!(demo.temporary().len(), 1);
+        demo.running.signal(signal);
+        let (ready_file, dir) = (demo.ready_file(), demo.dir);
+        let output = demo.running.end();
+        assert_eq!(output.status.code(), Some(0), "{}", stderr(&output));
+        assert_eq!(stderr(&output), "");
+        assert!(!ready_file.exists());
+        assert_eq!(std::fs::read_dir(dir.path().join("tmp")).unwrap().count(), 0, "temporary data was left");
+    }
+}
+
+#[test]
+fn data_that_is_kept_keeps_keys_and_boarding() {
+    let keep = tempfile::tempdir().unwrap();
+    let dir = keep.path().join("data").display().to_string();
+    let first = Demo::start_in(tempfile::tempdir().unwrap(), &["--data-dir", &dir]);
+    let before = first.ready["apiKeys"].clone();
+    first.running.signal("INT");
+    assert!(first.running.end().status.success());
+    assert_eq!(mode(&keep.path().join("data/demo-keys.json")), 0o600);
+    assert_eq!(mode(&keep.path().join("data")), 0o700);
+
+    let second = Demo::start_in(tempfile::tempdir().unwrap(), &["--data-dir", &dir]);
+    assert_eq!(second.ready["apiKeys"], before);
+    assert!(second.ask(&["pay", "--amount", "10.99"]).status.success());
+}
+
+#[test]
+fn a_terminal_of_its_own_process_boards_and_takes_a_payment() {
+    let demo = Demo::start();
+    let entry =
+        demo.ready["terminals"].as_array().unwrap().iter().find(|t| t["boardingCode"].is_string()).unwrap();
+    let (poi, code) = (entry["poiId"].as_str().unwrap(), entry["boardingCode"].as_str().unwrap());
+    let url = demo.ready["baseUrl"].as_str().unwrap();
+    let journal = demo.dir.path().join("journal");
+    let mut command = tillgate();
+    command.args([
+        "terminal",
+        "--url",
+        url,
+        "--poi-id",
+        poi,
+        "--boarding-code",
+        code,
+        "--cardholder-seconds",
+        "0",
+    ]);
+    let mut terminal = Running::start(command.arg("--data-dir").arg(&journal));
+    terminal.wait_for("the terminal in the list", || {
+        stdout(&demo.ask(&["terminals", "--once"])).contains(poi).then_some(())
+    });
+    assert!(demo.ask(&["pay", "--amount", "10.99", "--poi-id", poi]).status.success());
+
+    terminal.signal("TERM");
+    let output = terminal.end();
+    assert_eq!(output.status.code(), Some(0), "{}", stderr(&output));
+    assert!(
+        stdout(&output).contains("connected\n") && stdout(&output).ends_with("ended\n"),
+        "{}",
+        stdout(&output)
+    );
+    assert!(!stdout(&demo.ask(&["terminals", "--once"])).contains(poi));
+}
+
+#[test]
+fn arrivals_and_departures_are_shown_as_they_happen() {
+    let demo = Demo::start();
+    let mut command = tillgate();
+    let watch = Running::start(command.arg("terminals").arg("--ready-file").arg(demo.ready_file()));
+    let entry =
+        demo.ready["terminals"].as_array().unwrap().iter().find(|t| t["boardingCode"].is_string()).unwrap();
+    let (poi, code) = (entry["poiId"].as_str().unwrap(), entry["boardingCode"].as_str().unwrap());
+    let url = demo.ready["baseUrl"].as_str().unwrap();
+    let mut watch = Lines::of(watch);
+    watch.until("2 connected");
+    let mut command = tillgate();
+    command.args(["terminal", "--url", url, "--poi-id", poi, "--boarding-code", code]);
+    let terminal = Running::start(command.arg("--data-dir").arg(demo.dir.path().join("journal")));
+    watch.until(&format!("+ connected {poi}"));
+    terminal.signal("INT");
+    watch.until(&format!("- gone      {poi}"));
+    watch.running.signal("INT");
+    assert_eq!(watch.running.end().status.code(), Some(0));
+}
+
+/// What a program prints, line by line.
+struct Lines {
+    running: Running,
+    lines: std::sync::mpsc::Receiver<String>,
+}
+
+impl Lines {
+    fn of(mut running: Running) -> Lines {
+        use std::io::BufRead as _;
+        let (sender, lines) = std::sync::mpsc::sync_channel(64);
+        let stdout = std::io::BufReader::new(running.take_stdout());
+        std::thread::spawn(move || {
+            stdout.lines().map_while(Result::ok).all(|line| sender.send(line).is_ok())
+        });
+        Lines { running, lines }
+    }
+
+    fn until(&mut self, part: &str) {
+        let mut seen = Vec::new();
+        while let Ok(line) = self.lines.recv_timeout(std::time::Duration::from_secs(30)) {
+            if line.contains(part) {
+                return;
+            }
+            seen.push(line);
+        }
+        panic!("no {part:?} in {seen:?}");
+    }
+}
+
+#[test]
+fn a_port_that_is_taken_is_named_with_its_holder_and_the_way_out() {
+    let demo = Demo::start();
+    let port = demo.ready["baseUrl"].as_str().unwrap().rsplit(':').next().unwrap();
+    let output = run(&["demo", "--port", port]);
+    assert_eq!(output.status.code(), Some(1));
+    let text = stderr(&output);
+    assert!(text.starts_with(&format!("error: port {port} on 127.0.0.1 is taken by ")), "{text}");
+    assert!(text.contains("--port 0"), "{text}");
+}
