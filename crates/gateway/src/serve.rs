@@ -158,6 +158,7 @@ fn build(
     let access = Arc::new(Access::new(store.clone(), clock));
     let directory = Arc::new(Directory::new(store.clone(), clock));
     let boarding = Arc::new(Boarding::new(store.clone(), clock));
+    let proxies = Proxies(config.behind_proxy.clone());
     let sale_api = SaleApi {
         access: access.clone(),
         exchanges: Exchanges::new(presence.clone(), directory.clone()),
@@ -171,13 +172,11 @@ fn build(
         presence: presence.clone(),
         stopping: links.clone(),
         tasks: tasks.clone(),
+        proxies: proxies.clone(),
         body_limit: config.body_limit,
     };
-    let board = BoardApi {
-        boarding: boarding.clone(),
-        presence: presence.clone(),
-        proxies: Proxies(config.behind_proxy.clone()),
-    };
+    let board =
+        BoardApi { boarding: boarding.clone(), presence: presence.clone(), proxies, tasks: tasks.clone() };
     let management = ManagementApi { access, boarding };
     let health = Health { store: store.clone(), stopping: sockets.stop.clone() };
     Router::new()

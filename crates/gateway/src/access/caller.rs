@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use super::role::Roles;
 use super::{Denied, Role};
-use crate::store::{CompanyCode, Credential, CredentialId, Scope};
+use crate::store::{CompanyCode, Credential, CredentialId, Place, Scope};
 
 /// Who calls.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -36,9 +36,13 @@ impl Caller {
         }
     }
 
-    /// Whether it reaches what belongs to no merchant account.
-    pub(crate) fn has_whole_company(&self) -> bool {
-        self.scope == Scope::Company
+    /// Whether it reaches what is at this place of its company. What belongs to no merchant account is for those who
+    /// reach the whole company.
+    pub(crate) fn may_use_place(&self, place: &Place) -> bool {
+        match place.merchant() {
+            Some(merchant) => self.may_use_merchant(merchant.as_str()),
+            None => self.scope == Scope::Company,
+        }
     }
 }
 
@@ -81,9 +85,12 @@ mod tests {
     #[test]
     fn a_scope_is_the_company_or_some_merchant_accounts() {
         let whole = caller(Scope::Company, &[]);
-        assert!(whole.may_use_merchant("ANY") && whole.has_whole_company());
-        let some = caller(Scope::Merchants(vec![MerchantCode::parse("DEMO_MERCHANT_EU").unwrap()]), &[]);
-        assert!(some.may_use_merchant("DEMO_MERCHANT_EU"));
-        assert!(!some.may_use_merchant("DEMO_MERCHANT_US") && !some.has_whole_company());
+        assert!(whole.may_use_merchant("ANY") && whole.may_use_place(&Place::CompanyInventory));
+        let (eu, us) = ("DEMO_MERCHANT_EU", "DEMO_MERCHANT_US");
+        let inventory = |merchant| Place::MerchantInventory(MerchantCode::parse(merchant).unwrap());
+        let some = caller(Scope::Merchants(vec![MerchantCode::parse(eu).unwrap()]), &[]);
+        assert!(some.may_use_merchant(eu) && some.may_use_place(&inventory(eu)));
+        assert!(!some.may_use_merchant(us) && !some.may_use_place(&inventory(us)));
+        assert!(!some.may_use_place(&Place::CompanyInventory));
     }
 }

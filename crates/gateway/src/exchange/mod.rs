@@ -8,7 +8,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use nexo::Request;
-use relay::exchange::{Answer, Call, Standing, WAIT_MAX};
+use relay::exchange::{Call, Standing, WAIT_MAX};
 use relay::ledger;
 use sha2::{Digest as _, Sha256};
 
@@ -80,17 +80,6 @@ impl Exchanges {
         if terminal.company != caller.company {
             return Ok(Standing::Unknown);
         }
-        match terminal.place.merchant() {
-            Some(merchant) if !caller.may_use_merchant(merchant.as_str()) => Err(NotTaken::OutOfScope),
-            None if !caller.has_whole_company() => Err(NotTaken::OutOfScope),
-            _ => Ok(Standing::Known),
-        }
-    }
-}
-
-impl Told {
-    /// What is told when a request could not be looked at because the store is down: it may be repeated as it is.
-    pub(crate) fn try_again() -> Told {
-        Told { answer: Answer::TryAgain, exchange: None }
+        if caller.may_use_place(&terminal.place) { Ok(Standing::Known) } else { Err(NotTaken::OutOfScope) }
     }
 }

@@ -71,11 +71,7 @@ impl Boarding {
     pub(crate) async fn make_code_for(&self, caller: &Caller, poi: &PoiId) -> Result<MadeCode, NoCode> {
         let terminal = self.store.terminal(poi).await?;
         let terminal = terminal.filter(|t| t.company == caller.company).ok_or(NoCode::Unknown)?;
-        let in_scope = match terminal.place.merchant() {
-            Some(merchant) => caller.may_use_merchant(merchant.as_str()),
-            None => caller.has_whole_company(),
-        };
-        if !in_scope {
+        if !caller.may_use_place(&terminal.place) {
             return Err(NoCode::OutOfScope);
         }
         self.make_code(poi).await.map_err(|error| match error {

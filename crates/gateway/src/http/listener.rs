@@ -64,16 +64,16 @@ pub(crate) struct Listener {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Peer(pub(crate) SocketAddr);
 
-/// A connection's place among [`CONNECTIONS_MAX`]; an extension of the request. What outlives the HTTP connection, as an
-/// upgraded socket does, keeps the place by keeping this.
+/// One of [`CONNECTIONS_MAX`] slots for connections; an extension of the request. What outlives the HTTP connection, as an
+/// upgraded socket does, keeps the slot by keeping this.
 #[derive(Clone, Debug)]
-pub(crate) struct Place(#[expect(dead_code, reason = "held, not read")] Arc<OwnedSemaphorePermit>);
+pub(crate) struct Slot(#[expect(dead_code, reason = "held, not read")] Arc<OwnedSemaphorePermit>);
 
 /// What all ports share.
 #[derive(Clone, Debug)]
 pub(crate) struct Sockets {
-    /// Places for connections.
-    pub(crate) places: Arc<Semaphore>,
+    /// Free slots for connections.
+    pub(crate) slots: Arc<Semaphore>,
     /// Cancelled: accept no more, and let each connection end with the request that it is in.
     pub(crate) stop: CancellationToken,
     /// Cancelled: drop what is left.
@@ -86,7 +86,7 @@ impl Sockets {
     /// None yet.
     pub(crate) fn new() -> Sockets {
         Sockets {
-            places: Arc::new(Semaphore::new(CONNECTIONS_MAX)),
+            slots: Arc::new(Semaphore::new(CONNECTIONS_MAX)),
             stop: CancellationToken::new(),
             cut: CancellationToken::new(),
             tasks: TaskTracker::new(),
@@ -123,17 +123,17 @@ impl Listener {
     /// connections end by themselves, tracked by [`Sockets::tasks`].
     pub(crate) async fn serve(self, router: Router, sockets: Sockets) {
         loop {
-            let place = tokio::select! {
+            let slot = tokio::select! {
                 () = sockets.stop.cancelled() => return,
-                place = sockets.places.clone().acquire_owned() => place,
+                slot = sockets.slots.clone().acquire_owned() => slot,
             };
-            let Ok(place) = place else { return }; // The semaphore is never closed.
+            let Ok(slot) = slot else { return }; // The semaphore is never closed.
             let accepted = tokio::select! {
                 () = sockets.stop.cancelled() => return,
                 accepted = self.tcp.accept() => accepted,
             };
             match accepted {
-                Ok((stream, address)) => self.spawn(stream, address, place, &router, &sockets),
+                Ok((stream, address)) => self.spawn(stream, address, slot, &router, &sockets),
                 Err(error) if is_of_one_connection(&error) => {}
                 Err(error) => {
                     tracing::error!(%error, pause_ms = 100, "can't accept connections; is the limit of open files too low?");
@@ -147,7 +147,7 @@ impl Listener {
         &self,
         stream: TcpStream,
         address: SocketAddr,
-        place: OwnedSemaphorePermit,
+        slot: OwnedSemaphorePermit,
         router: &Router,
         sockets: &Sockets,
     ) {
@@ -155,11 +155,11 @@ impl Listener {
         if let Err(error) = stream.set_nodelay(true) {
             tracing::debug!(%error, "can't set TCP_NODELAY");
         }
-        let (peer, place) = (Peer(address), Place(Arc::new(place)));
+        let (peer, slot) = (Peer(address), Slot(Arc::new(slot)));
         let (router, sockets) = (router.clone(), sockets.clone());
         let Some(acceptor) = self.tls.clone().map(TlsAcceptor::from) else {
             let tasks = sockets.tasks.clone();
-            tasks.spawn(serve_connection(stream, peer, place, router, sockets));
+            tasks.spawn(serve_connection(stream, peer, slot, router, sockets));
             return;
         };
         // The handshake has a task of its own, and hands on a box: its future is large, and would stay as large as long as
@@ -174,7 +174,7 @@ impl Listener {
             match accepted {
                 Ok(Ok(stream)) => {
                     let tasks = sockets.tasks.clone();
-                    tasks.spawn(serve_connection(Box::new(stream), peer, place, router, sockets));
+                    tasks.spawn(serve_connection(Box::new(stream), peer, slot, router, sockets));
                 }
                 Ok(Err(error)) => tracing::debug!(client.address = %address, %error, "TLS handshake failed"),
                 Err(_) => tracing::debug!(client.address = %address, "TLS handshake took too long"),
@@ -183,7 +183,7 @@ impl Listener {
     }
 }
 
-async fn serve_connection<S>(stream: S, peer: Peer, place: Place, router: Router, sockets: Sockets)
+async fn serve_connection<S>(stream: S, peer: Peer, slot: Slot, router: Router, sockets: Sockets)
 where
     S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
 {
@@ -191,7 +191,7 @@ where
     let router = TowerToHyperService::new(router);
     let service = service_fn(move |mut request: Request<Incoming>| {
         request.extensions_mut().insert(peer);
-        request.extensions_mut().insert(place.clone());
+        request.extensions_mut().insert(slot.clone());
         let answer = router.call(request.map(Body::new));
         async {
             let mut response = answer.await?;
@@ -285,9 +285,9 @@ mod tests {
     /// A connection in memory, so that time can stand still.
     async fn connect(router: Router, sockets: &Sockets) -> DuplexStream {
         let (ours, theirs) = duplex(64 * 1024);
-        let place = Place(Arc::new(sockets.places.clone().acquire_owned().await.unwrap()));
+        let slot = Slot(Arc::new(sockets.slots.clone().acquire_owned().await.unwrap()));
         let peer = Peer("192.0.2.7:4711".parse().unwrap());
-        sockets.tasks.spawn(serve_connection(theirs, peer, place, router, sockets.clone()));
+        sockets.tasks.spawn(serve_connection(theirs, peer, slot, router, sockets.clone()));
         ours
     }
 
@@ -306,7 +306,7 @@ mod tests {
         assert_eq!(started.elapsed().as_secs(), HEADER_READ_MAX.as_secs());
         sockets.tasks.close();
         sockets.tasks.wait().await;
-        assert_eq!(sockets.places.available_permits(), CONNECTIONS_MAX);
+        assert_eq!(sockets.slots.available_permits(), CONNECTIONS_MAX);
     }
 
     #[tokio::test(start_paused = true)]

@@ -8,7 +8,7 @@ use std::sync::Arc;
 
 use axum::Json;
 use axum::extract::{Path, State};
-use axum::http::{HeaderMap, StatusCode};
+use axum::http::{HeaderMap, StatusCode, header};
 use axum::response::{IntoResponse as _, Response};
 use nexo::PoiId;
 use serde::Serialize;
@@ -32,7 +32,8 @@ pub(super) async fn make(
     headers: HeaderMap,
 ) -> Response {
     match try_make(&api, &terminal_id, &headers).await {
-        Ok(made) => (StatusCode::CREATED, Json(made)).into_response(),
+        // The code must stay in no cache on the way.
+        Ok(made) => (StatusCode::CREATED, [(header::CACHE_CONTROL, "no-store")], Json(made)).into_response(),
         Err(problem) => problem.into_response(),
     }
 }

@@ -12,6 +12,7 @@ mod timers;
 
 use std::collections::HashMap;
 use std::hash::{BuildHasher as _, RandomState};
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
@@ -40,6 +41,7 @@ pub(crate) struct Presence {
     facts: LedgerFacts,
     started: Duration,
     calls: CallIds,
+    tokens_ended: AtomicU64,
     shards: Vec<Mutex<HashMap<PoiId, Arc<Counter>>>>,
     hasher: RandomState,
     timers: Arc<Timers>,
@@ -88,6 +90,7 @@ impl Presence {
             facts,
             started: clock.now().mono,
             calls: CallIds::default(),
+            tokens_ended: AtomicU64::new(0),
             shards: (0..SHARDS).map(|_| Mutex::default()).collect(),
             hasher: RandomState::new(),
             timers: Arc::default(),
@@ -149,7 +152,18 @@ impl Presence {
 
     /// The terminal was boarded again: the link that its former token opened ends.
     pub(crate) fn token_ended(self: &Arc<Self>, poi: &PoiId) {
-        self.with_desk(poi, |inner, now| inner.desk.handle_token_ended(now));
+        // Counted first: a socket that is not attached yet sees the count, one that is sees the close.
+        self.tokens_ended.fetch_add(1, Ordering::SeqCst);
+        self.with_desk(poi, |inner, now| {
+            let connections = inner.links.iter().map(|(connection, _)| connection.clone());
+            inner.desk.handle_token_ended(now, connections);
+        });
+    }
+
+    /// How many tokens have ended while this node ran: one that was good before is to be looked up again if this has
+    /// changed by the time that its socket is attached.
+    pub(crate) fn tokens_ended(&self) -> u64 {
+        self.tokens_ended.load(Ordering::SeqCst)
     }
 
     /// Hands in a result outside of a link, and waits until it is on disk; the outer `None` when that takes too long.

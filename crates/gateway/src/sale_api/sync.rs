@@ -10,7 +10,7 @@ use axum::extract::State;
 use axum::http::HeaderMap;
 use axum::response::{IntoResponse as _, Response};
 use nexo::Request;
-use relay::exchange::WAIT_MAX;
+use relay::exchange::{Answer, WAIT_MAX};
 use relay::ledger;
 
 use super::told_body::ToldBody;
@@ -19,7 +19,6 @@ use crate::access::Role;
 use crate::exchange::NotTaken;
 use crate::http::body::{self, BodyError};
 use crate::http::problem::ClassicError;
-use crate::presence::Told;
 
 /// Answers with HTTP 200 whatever became of the request; other statuses say that it was not taken.
 pub(super) async fn call(State(api): State<Arc<SaleApi>>, headers: HeaderMap, body: Body) -> Response {
@@ -40,11 +39,12 @@ pub(super) async fn call(State(api): State<Arc<SaleApi>>, headers: HeaderMap, bo
     let (call, told) = match api.exchanges.send(&caller, request.clone(), wait(&headers)).await {
         Ok(told) => told,
         Err(NotTaken::OutOfScope) => {
-            return ClassicError::forbidden(NotTaken::OutOfScope.to_string()).into_response();
+            return ClassicError::forbidden(format!("Not allowed: {}.", NotTaken::OutOfScope))
+                .into_response();
         }
         Err(NotTaken::Store(error)) => {
             tracing::error!(%error, "a request was refused because the store can't be read");
-            (api.presence.next_call(), Told::try_again())
+            return answer::write(&request, Answer::TryAgain, clock.now().wall);
         }
     };
     let at = clock.now().wall;

@@ -17,14 +17,16 @@ use axum::{Json, Router};
 use nexo::PoiId;
 use relay::JournalId;
 use serde::{Deserialize, Serialize};
+use tokio_util::task::TaskTracker;
 
 use crate::fleet::{Boarding, BoardingCode};
 use crate::http::body;
 use crate::http::listener::Peer;
 use crate::http::peer::Proxies;
 use crate::http::problem::Problem;
+use crate::ids::TerminalToken;
 use crate::presence::Presence;
-use crate::store::{BoardError, BoardRefused};
+use crate::store::{BoardError, BoardRefused, StoreError, Terminal};
 
 /// Three short texts.
 const REQUEST_MAX: usize = 4 * 1024;
@@ -35,6 +37,8 @@ pub(crate) struct BoardApi {
     pub(crate) boarding: Arc<Boarding>,
     pub(crate) presence: Arc<Presence>,
     pub(crate) proxies: Proxies,
+    /// Boardings that have begun are waited for when the gateway stops.
+    pub(crate) tasks: TaskTracker,
 }
 
 impl BoardApi {
@@ -76,19 +80,36 @@ async fn call(
     }
 }
 
-async fn board(api: &BoardApi, address: IpAddr, headers: &HeaderMap, body: Body) -> Result<Answer, Problem> {
+async fn board(
+    api: &Arc<BoardApi>,
+    address: IpAddr,
+    headers: &HeaderMap,
+    body: Body,
+) -> Result<Answer, Problem> {
     let bytes = body::read(headers, body, REQUEST_MAX).await?;
     let request: Request = serde_json::from_slice(&bytes).map_err(|error| {
         Problem::new(StatusCode::BAD_REQUEST, format!("The request can't be read: {error}"))
     })?;
-    let code = BoardingCode::typed(&request.boarding_code);
-    let (token, terminal) = api.boarding.board(&request.poi_id, &code, request.journal_id, address).await?;
-    api.presence.token_ended(&request.poi_id);
+    // In a task of its own: whoever hangs up now must not leave the link of the former token standing.
+    let boarding = api.tasks.spawn(take(api.clone(), request, address));
+    let (token, terminal) = boarding.await.map_err(|_| BoardError::Store(StoreError::Closed))??;
     Ok(Answer {
         token: token.reveal().to_owned(),
         merchant_account: terminal.place.merchant().map(|m| m.as_str().to_owned()),
         store: terminal.place.store().map(|s| s.as_str().to_owned()),
     })
+}
+
+/// Boards the terminal, and ends the link that its former token opened.
+async fn take(
+    api: Arc<BoardApi>,
+    request: Request,
+    address: IpAddr,
+) -> Result<(TerminalToken, Terminal), BoardError> {
+    let code = BoardingCode::typed(&request.boarding_code);
+    let boarded = api.boarding.board(&request.poi_id, &code, request.journal_id, address).await?;
+    api.presence.token_ended(&request.poi_id);
+    Ok(boarded)
 }
 
 impl From<BoardError> for Problem {

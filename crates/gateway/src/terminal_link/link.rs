@@ -2,6 +2,7 @@
 //!
 //! Source: our own protocol, `docs/terminal-link.md`.
 
+use std::net::IpAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -18,7 +19,7 @@ use relay::{
 
 use super::{Refusal, TerminalLink, Visitor};
 use crate::clock::rfc3339;
-use crate::http::listener::Peer;
+use crate::http::listener::{Peer, Slot};
 use crate::ids;
 use crate::presence::LinkHandle;
 
@@ -35,7 +36,8 @@ const CLOSE_MAX: Duration = Duration::from_secs(1);
 /// `GET /terminal/v1/link`: everything that can be refused is refused before the upgrade is answered.
 pub(super) async fn open(
     State(api): State<Arc<TerminalLink>>,
-    Extension(peer): Extension<Peer>,
+    Extension(Peer(peer)): Extension<Peer>,
+    Extension(slot): Extension<Slot>,
     headers: HeaderMap,
     upgrade: Result<WebSocketUpgrade, axum::extract::ws::rejection::WebSocketUpgradeRejection>,
 ) -> Response {
@@ -48,6 +50,7 @@ pub(super) async fn open(
         _ => return Refusal::NotALink.into_response(),
     };
     let limit = api.body_limit + FRAME_OVERHEAD;
+    let address = api.proxies.client(peer.ip(), &headers);
     upgrade
         .read_buffer_size(READ_BUFFER)
         .write_buffer_size(0)
@@ -58,7 +61,7 @@ pub(super) async fn open(
         .on_upgrade(move |socket| async move {
             // Boxed, so that the task of an idle link is no larger than it must be.
             let tasks = api.tasks.clone();
-            Box::pin(tasks.track_future(serve(api, visitor, placement, peer, socket))).await;
+            Box::pin(tasks.track_future(serve(api, visitor, placement, address, slot, socket))).await;
         })
 }
 
@@ -72,17 +75,22 @@ async fn serve(
     api: Arc<TerminalLink>,
     visitor: Visitor,
     placement: Placement,
-    peer: Peer,
+    address: IpAddr,
+    _slot: Slot,
     socket: WebSocket,
 ) {
     let clock = api.presence.clock();
     let connection = ids::connection_id(clock.now().wall);
     let Some(handle) = api.presence.attach(&visitor.poi, connection.clone()) else {
-        tracing::warn!(poi.id = %visitor.poi, peer = %peer.0, "a terminal has too many sockets open at once");
+        tracing::warn!(poi.id = %visitor.poi, client.address = %address, "a terminal has too many sockets open at once");
         return close(socket, CloseReason::TooSlow).await;
     };
+    if !api.is_still_good(&visitor).await {
+        drop(handle);
+        return close(socket, CloseReason::BoardAgain).await;
+    }
     let link = GatewayLink::new(clock.now(), Heartbeat::DEFAULT, api.body_limit());
-    tracing::debug!(poi.id = %visitor.poi, connection.id = %connection, peer = %peer.0, "link opened");
+    tracing::debug!(poi.id = %visitor.poi, connection.id = %connection, client.address = %address, "link opened");
     let mut session = Session { api, visitor, placement, handle, link, socket };
     let reason = session.run().await;
     tracing::debug!(poi.id = %session.visitor.poi, connection.id = %connection, code = reason.code(), "link closed");

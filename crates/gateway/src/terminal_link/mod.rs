@@ -18,6 +18,7 @@ use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
 use crate::fleet::Directory;
+use crate::http::peer::Proxies;
 use crate::http::problem::Problem;
 use crate::ids::TerminalToken;
 use crate::presence::Presence;
@@ -32,6 +33,8 @@ pub(crate) struct TerminalLink {
     pub(crate) stopping: CancellationToken,
     /// Links are waited for when the gateway stops.
     pub(crate) tasks: TaskTracker,
+    /// Whose word about a terminal's address is believed.
+    pub(crate) proxies: Proxies,
     /// The longest POS message in bytes.
     pub(crate) body_limit: usize,
 }
@@ -39,7 +42,10 @@ pub(crate) struct TerminalLink {
 /// Whom a token belongs to.
 pub(super) struct Visitor {
     poi: PoiId,
+    token: TokenHash,
     state: TokenState,
+    /// How many tokens had ended when this one was looked up.
+    tokens_ended: u64,
     /// None for a terminal that was taken out of its place while its token still hands in results.
     placement: Option<Placement>,
     settings: Settings,
@@ -90,8 +96,9 @@ impl TerminalLink {
         if !scheme.eq_ignore_ascii_case("bearer") {
             return Err(Refusal::BadToken);
         }
-        let hash = TokenHash(TerminalToken::from_text(token.trim()).sha256());
-        let standing = self.store.token_standing(hash).await?.ok_or(Refusal::BadToken)?;
+        let token = TokenHash(TerminalToken::from_text(token.trim()).sha256());
+        let tokens_ended = self.presence.tokens_ended();
+        let standing = self.store.token_standing(token).await?.ok_or(Refusal::BadToken)?;
         let terminal = self.directory.terminal(&standing.poi).await?.ok_or(Refusal::BadToken)?;
         let placement =
             terminal.place.merchant().filter(|_| terminal.place.is_in_store()).map(|merchant| Placement {
@@ -101,7 +108,16 @@ impl TerminalLink {
             });
         let settings =
             Settings { revision: terminal.settings_revision, display_label: terminal.display_label.clone() };
-        Ok(Visitor { poi: standing.poi, state: standing.state, placement, settings })
+        Ok(Visitor { poi: standing.poi, token, state: standing.state, tokens_ended, placement, settings })
+    }
+
+    /// Whether the token is still good now that its socket is attached. Tokens end seldom, so it seldom asks the store.
+    async fn is_still_good(&self, visitor: &Visitor) -> bool {
+        if self.presence.tokens_ended() == visitor.tokens_ended {
+            return true;
+        }
+        let standing = self.store.token_standing(visitor.token).await;
+        matches!(standing, Ok(Some(standing)) if standing.state == TokenState::Valid)
     }
 
     /// The same as a link says it.

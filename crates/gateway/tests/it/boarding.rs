@@ -3,6 +3,8 @@
 use gateway::{Location, Role};
 use nexo::PoiId;
 use serde_json::{Value, json};
+use tokio::io::AsyncWriteExt as _;
+use tokio::net::TcpStream;
 
 use crate::support::{COMPANY, Heard, MERCHANT, OTHER_COMPANY, OTHER_MERCHANT, TestGateway, client};
 
@@ -149,5 +151,19 @@ async fn a_terminal_that_is_boarded_again_loses_the_link_of_its_former_token() {
     assert_eq!(heard.status, 200, "{}", heard.text());
     gateway.until_stopped(0).await;
     assert_eq!(gateway.sale().await.connected(json!({"merchantAccount": MERCHANT})).await, json!([]));
+    gateway.stop().await;
+}
+
+#[tokio::test]
+async fn a_boarding_whose_terminal_hangs_up_ends_the_former_link_all_the_same() {
+    let gateway = TestGateway::new().await.with_terminal("V400m-1").await;
+    let code = gateway.code("V400m-1").await;
+    let body = json!({"poiId": "V400m-1", "boardingCode": code, "journalId": "j_another"}).to_string();
+    let head =
+        format!("POST /terminal/v1/board HTTP/1.1\r\nHost: it\r\nContent-Length: {}\r\n\r\n", body.len());
+    let mut socket = TcpStream::connect(gateway.url().trim_start_matches("http://")).await.unwrap();
+    socket.write_all(format!("{head}{body}").as_bytes()).await.unwrap();
+    drop(socket);
+    gateway.until_stopped(0).await;
     gateway.stop().await;
 }

@@ -408,10 +408,17 @@ impl Desk {
         self.forget_loose();
     }
 
-    /// The token that opened the present link has ended, because the terminal was boarded again. Results that it still
-    /// has are taken by maintenance.
-    pub fn handle_token_ended(&mut self, now: Now) {
-        self.end_link(now, CloseReason::BoardAgain);
+    /// The token that opened these sockets has ended, because the terminal was boarded again: the present link, and
+    /// those that are not welcomed yet. Results that the terminal still has are taken by maintenance.
+    pub fn handle_token_ended(&mut self, now: Now, connections: impl IntoIterator<Item = ConnectionId>) {
+        for connection in connections {
+            if self.lease().is_some_and(|l| l.connection == connection) {
+                self.end_link(now, CloseReason::BoardAgain);
+            } else {
+                self.hello_gone(now, &connection);
+                self.farewell(connection, CloseReason::BoardAgain);
+            }
+        }
         self.conclude(now);
     }
 

@@ -76,12 +76,21 @@ pub(super) struct Inquiry {
 enum Kind {
     /// A request to an absent terminal that is not written down: is its ServiceID taken?
     Own { new: Record, company: Box<str> },
-    /// A TransactionStatus that the ledger may answer.
-    Status { call: Box<Call>, reference: Reference, reprint: bool },
+    /// A TransactionStatus that the ledger may answer: what does it know?
+    Status(Box<StatusQuestion>),
     /// NotFound is to be told, once its fence is on disk; `then` is what is told with it.
     Fence { reference: Reference, then: Answer },
     /// A request that was never recorded is told that it did not reach a terminal, once its fence is on disk.
     Close { category: MessageCategory },
+}
+
+/// A TransactionStatus that the ledger may answer.
+#[derive(Debug)]
+struct StatusQuestion {
+    call: Call,
+    reference: Reference,
+    /// It asks the terminal to print the receipt once more.
+    reprint: bool,
 }
 
 impl Inquiry {
@@ -132,7 +141,8 @@ impl Desk {
         let keys = vec![super::admit::own_key(&call), reference.key.clone()];
         let op = Op::Look { keys, company: call.caller.company.clone(), at: now.wall };
         let waiter = Waiter { call: call.id, deadline: now.mono + call.wait };
-        self.inquire(now, vec![waiter], Kind::Status { call: Box::new(call), reference, reprint }, op);
+        let question = StatusQuestion { call, reference, reprint };
+        self.inquire(now, vec![waiter], Kind::Status(Box::new(question)), op);
     }
 
     /// An Abort withdraws what was not written yet, and goes to the terminal otherwise (E20).
@@ -224,8 +234,8 @@ impl Desk {
             (Kind::Own { new, company }, Ok(Reply::Records { records, fence })) => {
                 self.own_found(now, new, &company, waiters, records.into_iter().next(), fence);
             }
-            (Kind::Status { call, reference, reprint }, Ok(Reply::Records { records, fence })) => {
-                self.status_found(now, *call, reference, reprint, waiters, records, fence);
+            (Kind::Status(question), Ok(Reply::Records { records, fence })) => {
+                self.status_found(now, *question, waiters, records, fence);
             }
             (Kind::Fence { then, .. }, Ok(Reply::Done)) => self.tell_all(waiters, &then, None),
             (Kind::Fence { reference, .. }, Ok(Reply::Found(record))) => {
@@ -279,13 +289,12 @@ impl Desk {
     fn status_found(
         &mut self,
         now: Now,
-        mut call: Call,
-        reference: Reference,
-        reprint: bool,
+        question: StatusQuestion,
         waiters: Vec<Waiter>,
         records: Vec<Record>,
         fence: Option<FenceReason>,
     ) {
+        let StatusQuestion { mut call, reference, reprint } = question;
         if let Some(reason) = fence {
             return self.tell_all(waiters, &fenced(reason), None);
         }
