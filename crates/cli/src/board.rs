@@ -6,6 +6,7 @@ use clap::Args;
 use gateway::Admin;
 use nexo::PoiId;
 
+use crate::program::{self, quoted};
 use crate::settings::Installation;
 use crate::{clock, paint};
 
@@ -28,7 +29,7 @@ pub(crate) struct Board {
 
 impl Board {
     pub(crate) async fn run(self) -> anyhow::Result<ExitCode> {
-        let config = self.installation.config()?;
+        let config = self.installation.existing()?;
         let url = self.url.unwrap_or_else(|| format!("http://{}", config.listen));
         let made = Admin::open(&config).await?.make_boarding_code(&self.poi_id).await?;
         let code = made.code.reveal();
@@ -36,7 +37,8 @@ impl Board {
         println!("Good until     {}, once", clock::whole_seconds(&made.expires));
         println!();
         println!("Type it into the terminal, or start a virtual one with it:");
-        println!("  tillgate terminal --url {url} --poi-id {} --boarding-code {code}", self.poi_id);
+        let (program, url, poi) = (program::name(), quoted(&url), quoted(self.poi_id.as_str()));
+        println!("  {program} terminal --url {url} --poi-id {poi} --boarding-code {code}");
         Ok(ExitCode::SUCCESS)
     }
 }

@@ -6,7 +6,8 @@ use std::time::Duration;
 use anyhow::{Context as _, anyhow, bail};
 use clap::Args;
 use nexo::PoiId;
-use reqwest::{Certificate, Client, StatusCode};
+use reqwest::{Certificate, Client, StatusCode, Url};
+use rustls::CertificateError;
 use serde::Deserialize;
 
 use crate::demo::ReadyFile;
@@ -68,13 +69,16 @@ impl Connection {
         let url = self.url.or_else(|| Some(ready.as_ref()?.base_url.clone())).or_else(|| env("TILLGATE_URL"));
         let key = self.key.or_else(|| Some(ready.as_ref()?.api_keys.terminal_api.clone()));
         let key = key.or_else(|| env("TILLGATE_API_KEY"));
-        let (Some(url), Some(key)) = (url, key) else {
-            bail!(
+        let (url, key) = match (url, key) {
+            (Some(url), Some(key)) => (url, key),
+            (Some(url), None) => bail!("with which API key at {url}? Give --key, or set TILLGATE_API_KEY"),
+            (None, Some(_)) => bail!("which gateway? Give --url, or set TILLGATE_URL"),
+            (None, None) => bail!(
                 "which gateway, and with which API key? Give --url and --key, or set TILLGATE_URL and TILLGATE_API_KEY, \
                  or name the ready file of a running demo with --ready-file"
-            );
+            ),
         };
-        let parsed = reqwest::Url::parse(&url).with_context(|| format!("{url:?} is no URL"))?;
+        let parsed = with_scheme(&url)?;
         let mut client = Client::builder().connect_timeout(Duration::from_secs(10));
         if parsed.host_str().is_some_and(is_loopback) {
             client = client.no_proxy(); // A proxy has another loopback.
@@ -129,9 +133,23 @@ impl Gateway {
 
     fn no_answer(&self, error: &reqwest::Error) -> CallError {
         let cause = bottom(error);
+        match tls_error(error) {
+            Some(rustls::Error::InvalidMessage(_)) => {
+                let plain = self.url.replacen("https://", "http://", 1);
+                return CallError::NotTaken(anyhow!("{} speaks plain HTTP: try {plain}", self.url));
+            }
+            Some(rustls::Error::InvalidCertificate(CertificateError::UnknownIssuer)) => {
+                return CallError::NotTaken(anyhow!(
+                    "the certificate of {} is not from an issuer that is trusted here. Name the issuer's own with --ca-file",
+                    self.url
+                ));
+            }
+            _ => {}
+        }
         if error.is_connect() || error.is_builder() {
             return CallError::NotTaken(anyhow!(
-                "nothing answers at {}: {cause}. Is the gateway running? `tillgate demo` starts one",
+                "nothing answers at {}: {cause}. Is the gateway running? `tillgate serve` starts one, and `tillgate demo` one \
+                 to try",
                 self.url
             ));
         }
@@ -151,7 +169,49 @@ fn bottom(error: &reqwest::Error) -> String {
     cause.to_string()
 }
 
+/// What TLS has to say about it, if it is that.
+fn tls_error(error: &reqwest::Error) -> Option<&rustls::Error> {
+    let mut next: Option<&(dyn std::error::Error + 'static)> = Some(error);
+    while let Some(cause) = next {
+        if let Some(tls) = cause.downcast_ref() {
+            return Some(tls);
+        }
+        // An I/O error does not call what it wraps its source.
+        let wrapped = cause.downcast_ref::<std::io::Error>().and_then(std::io::Error::get_ref);
+        next = match wrapped {
+            Some(wrapped) => Some(wrapped),
+            None => cause.source(),
+        };
+    }
+    None
+}
+
+/// An http or https URL. `localhost:8080` is a URL too, of the scheme `localhost`, and never meant as that.
+pub(crate) fn with_scheme(text: &str) -> anyhow::Result<Url> {
+    match Url::parse(text) {
+        Ok(url) if matches!(url.scheme(), "http" | "https") => Ok(url),
+        _ if !text.contains("://") => bail!("{text:?} has no scheme: try http://{text}"),
+        Ok(url) => bail!("{text:?}: expected http or https, got {}", url.scheme()),
+        Err(error) => bail!("{text:?} is no URL: {error}"),
+    }
+}
+
 fn is_loopback(host: &str) -> bool {
     let host = host.trim_start_matches('[').trim_end_matches(']');
     host == "localhost" || host.parse::<std::net::IpAddr>().is_ok_and(|address| address.is_loopback())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_url_without_its_scheme_is_answered_with_one_that_has_it() {
+        assert!(with_scheme("http://localhost:8080").is_ok() && with_scheme("https://[::1]/x").is_ok());
+        for text in ["localhost:8080", "127.0.0.1:8080", "gateway.example"] {
+            let error = with_scheme(text).unwrap_err().to_string();
+            assert_eq!(error, format!("{text:?} has no scheme: try http://{text}"));
+        }
+        assert!(with_scheme("ftp://gateway.example").unwrap_err().to_string().contains("got ftp"));
+    }
 }

@@ -6,8 +6,9 @@ use clap::Args;
 use gateway::{Admin, AdminError, Location, NewKey, Role};
 use nexo::PoiId;
 
-use crate::key;
+use crate::program::quoted;
 use crate::settings::Installation;
+use crate::{key, program};
 
 /// Set an installation up: company, merchant account, stores, terminals, first API key.
 ///
@@ -57,9 +58,10 @@ impl Init {
         }
         println!();
         println!("Next:");
-        println!("  tillgate serve{flags}");
+        let program = program::name();
+        println!("  {program} serve{flags}");
         let poi = self.terminals.first().map_or("POIID", PoiId::as_str);
-        println!("  tillgate board {poi}{flags}");
+        println!("  {program} board {}{flags}", quoted(poi));
         Ok(ExitCode::SUCCESS)
     }
 }

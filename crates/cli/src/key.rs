@@ -68,11 +68,11 @@ impl Key {
                     roles: &new.roles,
                     description: new.description.as_deref(),
                 };
-                let admin = Admin::open(&new.installation.config()?).await?;
+                let admin = Admin::open(&new.installation.existing()?).await?;
                 show(&admin.create_credential(key).await.map_err(with_next_step)?);
             }
             Key::List(list) => {
-                let admin = Admin::open(&list.installation.config()?).await?;
+                let admin = Admin::open(&list.installation.existing()?).await?;
                 let credentials = admin.credentials(&list.company).await.map_err(with_next_step)?;
                 if credentials.is_empty() {
                     println!("No keys. Make one with `tillgate key new --company {}`", list.company);
@@ -80,7 +80,7 @@ impl Key {
                 credentials.iter().for_each(print);
             }
             Key::Revoke(revoke) => {
-                let admin = Admin::open(&revoke.installation.config()?).await?;
+                let admin = Admin::open(&revoke.installation.existing()?).await?;
                 admin.revoke_credential(&revoke.id).await?;
                 println!("{} is revoked. Running gateways refuse it within a second.", revoke.id);
             }

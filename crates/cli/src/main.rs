@@ -11,6 +11,7 @@ mod logs;
 mod paint;
 mod pay;
 mod port;
+mod program;
 mod sale;
 mod serve;
 mod settings;

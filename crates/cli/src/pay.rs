@@ -1,6 +1,5 @@
 //! `tillgate pay`: a payment, as a POS asks for it.
 
-use std::io::IsTerminal as _;
 use std::process::ExitCode;
 use std::time::Duration;
 
@@ -13,15 +12,20 @@ use nexo::{
 
 use crate::connection::{CallError, Connection};
 use crate::sale::{self, Answer};
+use crate::signals::Signals;
 use crate::{clock, paint};
 
 /// Longer than the 150 s after which the gateway answers in any case.
 const WAIT: Duration = Duration::from_secs(160);
 
+/// Currencies whose major unit is also the smallest one (ISO 4217).
+const WITHOUT_DECIMALS: [&str; 15] =
+    ["BIF", "CLP", "DJF", "GNF", "ISK", "JPY", "KMF", "KRW", "PYG", "RWF", "UGX", "VND", "XAF", "XOF", "XPF"];
+
 /// Take a payment, as a POS does.
 ///
 /// Asks the terminal to take the payment, waits for its answer, and says what became of it. On a virtual terminal the last
-/// three digits of the amount choose the outcome: 1.24 is declined, 10.99 is approved.
+/// three digits of the amount choose the outcome: 1.24 is declined, 10.99 is approved. Ctrl-C ends the wait, not the payment.
 ///
 /// Exit status: 0 charged, 3 not charged, 4 not known, 1 anything else.
 #[derive(Debug, Args)]
@@ -32,7 +36,7 @@ pub(crate) struct Pay {
     #[arg(long, value_name = "POIID")]
     poi_id: Option<PoiId>,
     /// How much, in major units, such as 10.99
-    #[arg(long, value_name = "AMOUNT")]
+    #[arg(long, value_name = "AMOUNT", allow_negative_numbers = true, value_parser = amount)]
     amount: Amount,
     /// Three letters, such as EUR
     #[arg(long, value_name = "CODE", default_value = "EUR", value_parser = currency)]
@@ -55,6 +59,7 @@ enum Outcome {
 
 impl Pay {
     pub(crate) async fn run(self) -> anyhow::Result<ExitCode> {
+        let mut signals = Signals::listen()?;
         let gateway = self.connection.open()?;
         let poi = gateway.terminal(self.poi_id)?;
         let header = sale::header(MessageCategory::PAYMENT, &self.sale_id, &poi)?;
@@ -75,11 +80,21 @@ impl Pay {
             },
             payment_data: None,
         };
-        if std::io::stderr().is_terminal() {
-            let asked = format!("{poi}: {} {}, waiting for the card …", self.amount, self.currency);
-            eprintln!("{}", paint::stderr(&asked, paint::DIM));
-        }
-        let outcome = match gateway.post("/sync", nexo::request(&header, &request).to_vec(), WAIT).await {
+        let asked = shown(self.amount, &self.currency);
+        let asked = format!("{poi}: {asked}, ServiceID {service}, waiting for the card …");
+        eprintln!("{}", paint::stderr(&asked, paint::DIM));
+        let answer = tokio::select! {
+            answer = gateway.post("/sync", nexo::request(&header, &request).to_vec(), WAIT) => answer,
+            () = signals.next() => {
+                let text = format!("the payment goes on. Ask for ServiceID {service} with TransactionStatus.");
+                match self.json {
+                    true => eprintln!("{}: {text}", paint::stderr("Not known", paint::YELLOW)),
+                    false => println!("{}: {text}", paint::stdout("Not known", paint::YELLOW)),
+                }
+                return Ok(ExitCode::from(4));
+            }
+        };
+        let outcome = match answer {
             Ok(body) => {
                 if self.json {
                     println!("{}", String::from_utf8_lossy(&body));
@@ -125,9 +140,7 @@ fn read_response(response: &Response) -> Outcome {
     }
     let result = payment.payment_result.unwrap_or_default();
     let amounts = result.amounts_resp.map(|amounts| {
-        format!("{} {}", amounts.authorized_amount, amounts.currency.unwrap_or_default())
-            .trim_end()
-            .to_owned()
+        shown(amounts.authorized_amount, &amounts.currency.unwrap_or_default()).trim_end().to_owned()
     });
     let card = result.payment_instrument_data.and_then(|instrument| instrument.card_data).map(|card| {
         let parts = [card.payment_brand, card.masked_pan];
@@ -157,12 +170,33 @@ fn print(outcome: &Outcome, poi: &PoiId, service: &ServiceId) {
             line("ServiceID", service.as_str());
         }
         Outcome::NotKnown { why } => {
-            println!("{}: look at the terminal's receipt", paint::stdout("Not known", paint::YELLOW));
+            let next = format!(
+                "ask with TransactionStatus (ServiceID {service}), then look at the terminal's receipt"
+            );
+            println!("{}: {next}", paint::stdout("Not known", paint::YELLOW));
             line("Why", why);
             line("Terminal", poi.as_str());
-            line("ServiceID", &format!("{service} (a TransactionStatus request for it tells)"));
+            line("ServiceID", service.as_str());
         }
     }
+}
+
+/// With its decimals, as a receipt shows it.
+pub(crate) fn shown(amount: Amount, currency: &str) -> String {
+    if amount.value().scale() < 2 && !WITHOUT_DECIMALS.contains(&currency) {
+        format!("{:.2} {currency}", amount.value())
+    } else {
+        format!("{amount} {currency}")
+    }
+}
+
+fn amount(text: &str) -> Result<Amount, String> {
+    let fits = |amount: &Amount| {
+        let value = amount.value().normalize();
+        !value.is_zero() && value.is_sign_positive() && value.scale() <= 2
+    };
+    let amount = Amount::parse(text).ok().filter(fits);
+    amount.ok_or_else(|| "expected more than 0, with at most two decimals, such as 10.99".to_owned())
 }
 
 fn currency(text: &str) -> Result<String, String> {
@@ -206,6 +240,25 @@ mod tests {
         assert!(matches!(read(&silent), Outcome::NotKnown { .. }));
         let absent = Answer::Rejected("Failed to send message to POI. There may be".to_owned());
         assert!(matches!(read(&absent), Outcome::NotCharged { .. }));
+    }
+
+    #[test]
+    fn an_amount_is_more_than_nothing_and_has_two_decimals_at_most() {
+        for text in ["10.99", "0.01", "5", "10.900", "1e2"] {
+            assert!(amount(text).is_ok(), "{text}");
+        }
+        for text in ["0", "0.00", "-0", "-5", "10.999", "10,99", "ten", ""] {
+            assert!(amount(text).is_err(), "{text}");
+        }
+    }
+
+    #[test]
+    fn an_amount_is_shown_with_the_decimals_of_its_currency() {
+        let shown = |text, currency| shown(Amount::parse(text).unwrap(), currency);
+        assert_eq!(shown("5", "EUR"), "5.00 EUR");
+        assert_eq!(shown("10.9", "USD"), "10.90 USD");
+        assert_eq!(shown("10.99", "EUR"), "10.99 EUR");
+        assert_eq!(shown("500", "JPY"), "500 JPY");
     }
 
     #[test]

@@ -17,7 +17,7 @@ pub(crate) fn explain(error: StartError, free: &str) -> anyhow::Error {
                 address.ip()
             )
         }
-        StartError::Listen { address, source } if source.kind() == std::io::ErrorKind::PermissionDenied => {
+        StartError::Listen { address, problem } if problem.kind() == std::io::ErrorKind::PermissionDenied => {
             anyhow::anyhow!("not allowed to listen at {address}: ports below 1024 are for root. {free}")
         }
         error => error.into(),

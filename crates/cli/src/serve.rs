@@ -29,6 +29,9 @@ impl Serve {
         let running = gateway::start(config).await.map_err(|error| {
             port::explain(error, "set listen in the configuration, or use --listen 127.0.0.1:0")
         })?;
+        if let Ok(false) = running.admin().has_companies().await {
+            tracing::warn!("there is no company in this installation yet; `tillgate init` makes one");
+        }
         signals.next().await;
         tracing::info!("stopping");
         match signals.unless_again(running.stop()).await {

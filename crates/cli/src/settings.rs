@@ -8,6 +8,8 @@ use anyhow::{Context as _, bail};
 use clap::Args;
 use gateway::{Cidr, Config, Environment, Tls};
 
+use crate::program::quoted;
+
 /// Which installation a command is about.
 #[derive(Debug, Args)]
 pub(crate) struct Installation {
@@ -31,10 +33,26 @@ impl Installation {
         Ok(config)
     }
 
+    /// The configuration of an installation that is there: who asks for something in it wants no new one.
+    pub(crate) fn existing(&self) -> anyhow::Result<Config> {
+        let config = self.config()?;
+        // What can't be looked at is told better by whoever opens it.
+        if !config.database().try_exists().unwrap_or(true) {
+            let dir = std::path::absolute(&config.data_dir).unwrap_or(config.data_dir);
+            bail!(
+                "there is no installation in {}. Name its directory with --data-dir or its configuration with --config; \
+                 `tillgate init` makes a new one",
+                dir.display()
+            );
+        }
+        Ok(config)
+    }
+
     /// The same flags, for a command that is to be run next.
     pub(crate) fn flags(&self) -> String {
         let flag = |name: &str, path: &Option<PathBuf>| {
-            path.as_ref().map_or(String::new(), |path| format!(" {name} {}", path.display()))
+            path.as_ref()
+                .map_or(String::new(), |path| format!(" {name} {}", quoted(&path.display().to_string())))
         };
         flag("--config", &self.config) + &flag("--data-dir", &self.data_dir)
     }

@@ -7,10 +7,14 @@ use std::time::Duration;
 use anyhow::Context as _;
 use clap::{Args, ValueEnum};
 use nexo::PoiId;
+use relay::DeliveryId;
+use relay::terminal::{Execution, ExecutionKind};
+use tokio::sync::watch;
 use virtual_terminal::{Config, Secret, StartError, State, VirtualTerminal};
 
+use crate::connection::with_scheme;
 use crate::signals::{AT_ONCE, Farewell, Signals};
-use crate::{clock, paint};
+use crate::{clock, paint, pay};
 
 /// Run a virtual terminal.
 ///
@@ -55,9 +59,11 @@ enum Platform {
 impl Terminal {
     pub(crate) async fn run(self) -> anyhow::Result<ExitCode> {
         let mut signals = Signals::listen()?;
+        with_scheme(&self.url)?;
         let poi = self.poi_id.clone();
         let data_dir =
             self.data_dir.unwrap_or_else(|| format!("tillgate-terminal-{}", file_name(&poi)).into());
+        let mut told = virtual_terminal::executions(&data_dir)?.pop().map(|last| last.delivery);
         let mut config = Config::new(self.url, data_dir, self.poi_id);
         if matches!(self.platform, Platform::Android) {
             config = config.portable();
@@ -72,25 +78,33 @@ impl Terminal {
             ),
             error => anyhow::Error::from(error),
         })?;
-        let mut state = handle.state();
+        let (mut state, mut executions) = (handle.state(), handle.executions());
+        state.mark_changed();
         loop {
-            let now = state.borrow_and_update().clone();
-            say(&poi, &now);
-            let code = match now {
-                State::Stopped { .. } => Some(5),
-                State::Replaced { .. } => Some(6),
-                _ => None,
-            };
-            if let Some(code) = code {
-                handle.stop().await;
-                return Ok(ExitCode::from(code));
-            }
             tokio::select! {
-                changed = state.changed() => changed.context("the terminal has ended by itself")?,
+                changed = state.changed() => {
+                    changed.context("the terminal has ended by itself")?;
+                    let now = state.borrow_and_update().clone();
+                    say(&poi, &now);
+                    let code = match now {
+                        State::Stopped { .. } => 5,
+                        State::Replaced { .. } => 6,
+                        _ => continue,
+                    };
+                    handle.stop().await;
+                    tell(&poi, &mut executions, &mut told);
+                    return Ok(ExitCode::from(code));
+                }
+                changed = executions.changed() => {
+                    changed.context("the terminal has ended by itself")?;
+                    tell(&poi, &mut executions, &mut told);
+                }
                 () = signals.next() => break,
             }
         }
-        match signals.unless_again(handle.stop()).await {
+        let farewell = signals.unless_again(handle.stop()).await;
+        tell(&poi, &mut executions, &mut told);
+        match farewell {
             Farewell::Done => {
                 println!("{}  {poi}  ended", clock::time_of_day());
                 Ok(ExitCode::SUCCESS)
@@ -115,6 +129,27 @@ fn say(poi: &PoiId, state: &State) {
         ),
     };
     println!("{}  {poi}  {text}", clock::time_of_day());
+}
+
+/// Says what was done with money since `told`, the last delivery that it was said of.
+fn tell(poi: &PoiId, executions: &mut watch::Receiver<Vec<Execution>>, told: &mut Option<DeliveryId>) {
+    let new = since(told.as_ref(), &executions.borrow_and_update()).to_vec();
+    for execution in new {
+        let what = match execution.kind {
+            ExecutionKind::Payment => paint::stdout("paid", paint::GREEN),
+            ExecutionKind::Reversal { .. } => paint::stdout("given back", paint::YELLOW),
+        };
+        let amount = pay::shown(execution.amount, &execution.currency);
+        let service = execution.service.map_or(String::new(), |service| format!(", ServiceID {service}"));
+        println!("{}  {poi}  {what} {amount}{service}", clock::time_of_day());
+        *told = Some(execution.delivery);
+    }
+}
+
+/// Executions are forgotten after 48 h: if the one that was told last is gone, all others are newer.
+fn since<'a>(told: Option<&DeliveryId>, executions: &'a [Execution]) -> &'a [Execution] {
+    let last = executions.iter().rposition(|execution| Some(&execution.delivery) == told);
+    last.map_or(executions, |last| executions.get(last + 1..).unwrap_or_default())
 }
 
 /// A POIID may hold anything; a file's name may not.

@@ -130,6 +130,14 @@ impl Admin {
         Admin { store, boarding, clock }
     }
 
+    /// Whether there is any company account: without one, no key and no terminal can be.
+    ///
+    /// # Errors
+    /// [`AdminError::Store`].
+    pub async fn has_companies(&self) -> Result<bool, AdminError> {
+        Ok(self.store.has_companies().await?)
+    }
+
     /// Makes a company account.
     ///
     /// # Errors

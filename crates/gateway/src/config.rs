@@ -94,12 +94,12 @@ impl FromStr for Environment {
 #[derive(Debug, thiserror::Error)]
 pub enum ConfigError {
     /// The file can't be read.
-    #[error("cannot read the configuration {}: {source}. Name another file with --config", file.display())]
+    #[error("cannot read the configuration {}: {problem}. Name another file with --config", file.display())]
     Unreadable {
         /// Which file.
         file: PathBuf,
         /// Why.
-        source: std::io::Error,
+        problem: std::io::Error,
     },
     /// A line that can't be understood.
     #[error("{}, line {line}: {problem}. Correct that line and start again", file.display())]
@@ -138,7 +138,7 @@ impl Config {
     /// [`ConfigError`]; [`Config::check`] is still to be called, when everything is laid over it.
     pub fn read(file: &Path) -> Result<Config, ConfigError> {
         let text = std::fs::read_to_string(file)
-            .map_err(|source| ConfigError::Unreadable { file: file.to_owned(), source })?;
+            .map_err(|problem| ConfigError::Unreadable { file: file.to_owned(), problem })?;
         Config::parse(file, &text)
     }
 

@@ -59,14 +59,14 @@ pub enum StartError {
     Config(#[from] ConfigError),
     /// The certificate or its key.
     #[error("HTTPS: {0}. Correct [tls] and start again")]
-    Tls(#[from] TlsError),
+    Tls(TlsError),
     /// The data directory can't be made.
-    #[error("cannot make the data directory {}: {source}. Name another with data_dir or --data-dir", path.display())]
+    #[error("cannot make the data directory {}: {problem}. Name another with data_dir or --data-dir", path.display())]
     DataDir {
         /// Which one.
         path: PathBuf,
         /// Why.
-        source: io::Error,
+        problem: io::Error,
     },
     /// The database can't be opened or read.
     #[error("{0}")]
@@ -75,12 +75,12 @@ pub enum StartError {
     #[error("{0} is taken by another program")]
     PortTaken(SocketAddr),
     /// The address can't be listened at.
-    #[error("cannot listen at {address}: {source}")]
+    #[error("cannot listen at {address}: {problem}. Name another address with listen or --listen")]
     Listen {
         /// Where.
         address: SocketAddr,
         /// Why.
-        source: io::Error,
+        problem: io::Error,
     },
 }
 
@@ -100,7 +100,8 @@ pub async fn start(config: Config) -> Result<Running, StartError> {
         .tls
         .as_ref()
         .map(|tls| tls_config(&tls.cert, &tls.key).map(|made| (tls.listen, made)))
-        .transpose()?;
+        .transpose()
+        .map_err(StartError::Tls)?;
     let plain = Listener::plain(config.listen).await.map_err(|error| cannot_listen(config.listen, error))?;
     let tls = match tls {
         Some((address, made)) => {
@@ -109,7 +110,7 @@ pub async fn start(config: Config) -> Result<Running, StartError> {
         None => None,
     };
     let address = |listener: &Listener| {
-        listener.address().map_err(|source| StartError::Listen { address: config.listen, source })
+        listener.address().map_err(|problem| StartError::Listen { address: config.listen, problem })
     };
     let (http_address, tls_address) = (address(&plain)?, tls.as_ref().map(address).transpose()?);
 
@@ -119,7 +120,7 @@ pub async fn start(config: Config) -> Result<Running, StartError> {
     let tasks = TaskTracker::new();
     let links = CancellationToken::new();
     let sockets = Sockets::new();
-    let presence = Presence::new(store.clone(), clock, facts, tasks.clone());
+    let presence = Presence::new(store.clone(), clock, facts, tasks.clone(), links.clone());
     let app = build(&config, clock, &store, &presence, &sockets, &links, &tasks);
     for listener in [Some(plain), tls].into_iter().flatten() {
         sockets.tasks.spawn(listener.serve(app.clone(), sockets.clone()));
@@ -197,7 +198,7 @@ pub(crate) async fn open_store(config: &Config, clock: Clock) -> Result<Arc<dyn 
     std::os::unix::fs::DirBuilderExt::mode(&mut builder, 0o700);
     builder
         .create(&config.data_dir)
-        .map_err(|source| StartError::DataDir { path: config.data_dir.clone(), source })?;
+        .map_err(|problem| StartError::DataDir { path: config.data_dir.clone(), problem })?;
     let path = config.database();
     let open = move || SqliteStore::open(&path, Arc::new(move || clock.now().wall));
     match tokio::task::spawn_blocking(open).await {
@@ -250,10 +251,10 @@ impl Running {
     }
 }
 
-fn cannot_listen(address: SocketAddr, source: io::Error) -> StartError {
-    match source.kind() {
+fn cannot_listen(address: SocketAddr, problem: io::Error) -> StartError {
+    match problem.kind() {
         io::ErrorKind::AddrInUse => StartError::PortTaken(address),
-        _ => StartError::Listen { address, source },
+        _ => StartError::Listen { address, problem },
     }
 }
 

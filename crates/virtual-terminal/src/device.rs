@@ -106,15 +106,9 @@ impl Device {
         if *category == MessageCategory::PAYMENT {
             match request.payload::<PaymentRequest>() {
                 Ok(payment) if !is_ordinary(&payment) => {}
-                Ok(payment)
-                    if payment.payment_transaction.amounts_req.requested_amount.value() < Decimal::ZERO =>
-                {
-                    return Some(unreadable(
-                        delivery,
-                        &request,
-                        "RequestedAmount must not be negative.",
-                        now,
-                    ));
+                Ok(payment) if !can_be_paid(payment.payment_transaction.amounts_req.requested_amount) => {
+                    let text = "RequestedAmount must be more than 0, with at most two decimals.";
+                    return Some(unreadable(delivery, &request, text, now));
                 }
                 Ok(payment) => {
                     let card = now.mono.saturating_add(self.cardholder);
@@ -422,6 +416,10 @@ fn is_ordinary(payment: &PaymentRequest) -> bool {
     kind.is_none_or(|kind| *kind == PaymentType::NORMAL)
 }
 
+fn can_be_paid(amount: Amount) -> bool {
+    amount.value() > Decimal::ZERO && amount.value().normalize().scale() <= 2
+}
+
 /// `Failure`/`MessageFormat`, saying what can't be read.
 fn unreadable(delivery: DeliveryId, request: &Request, problem: &str, now: Now) -> Finish {
     refused(delivery, request, ErrorCondition::MESSAGE_FORMAT, problem, now)
@@ -657,7 +655,23 @@ mod tests {
             condition(&run(&mut device, message("Payment", "{}"), &[])),
             Some(ErrorCondition::MESSAGE_FORMAT)
         );
-        assert_eq!(condition(&run(&mut device, payment("-5"), &[])), Some(ErrorCondition::MESSAGE_FORMAT));
+    }
+
+    #[test]
+    fn only_an_amount_that_can_be_paid_waits_for_a_card() {
+        let mut random = Random::seeded(7);
+        for amount in ["-5", "0", "0.00", "-0.01", "10.999", "0.001", "10.9900000000000002"] {
+            let finish = device().start(NOW, delivery(), payment(amount), &[], &mut random).unwrap();
+            assert_eq!(condition(&finish), Some(ErrorCondition::MESSAGE_FORMAT), "{amount}");
+            assert!(
+                additional(&finish, "message").unwrap().starts_with("RequestedAmount must be"),
+                "{amount}"
+            );
+            assert_eq!(finish.execution, None);
+        }
+        for amount in ["0.01", "5", "10.990", "1e2"] {
+            assert_eq!(device().start(NOW, delivery(), payment(amount), &[], &mut random), None, "{amount}");
+        }
     }
 
     #[test]

@@ -1,5 +1,6 @@
 //! The terminal's HTTP calls: boarding, maintenance, and the upgrade of a link.
 
+use std::net::IpAddr;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
@@ -11,7 +12,7 @@ use reqwest::header::{AUTHORIZATION, CONNECTION, HeaderMap, RETRY_AFTER, UPGRADE
 use reqwest::{Client, Method, RequestBuilder, Response, StatusCode, Url};
 use rustls::pki_types::CertificateDer;
 use rustls::pki_types::pem::PemObject;
-use rustls::{ClientConfig, RootCertStore};
+use rustls::{CertificateError, ClientConfig, RootCertStore};
 use rustls_platform_verifier::BuilderVerifierExt;
 use serde::{Deserialize, Serialize};
 use serde_json::value::RawValue;
@@ -197,7 +198,11 @@ impl Http {
         if !matches!(base.scheme(), "http" | "https") || base.host_str().is_none() {
             return Err(HttpError::BaseUrl(base_url.into()));
         }
-        let client = Client::builder()
+        let mut builder = Client::builder();
+        if base.host_str().is_some_and(is_loopback) {
+            builder = builder.no_proxy(); // A proxy has another loopback.
+        }
+        let client = builder
             .tls_backend_preconfigured(tls(base.scheme() == "https", ca_file)?)
             .redirect(reqwest::redirect::Policy::none())
             .connect_timeout(UPGRADE_TIMEOUT)
@@ -318,11 +323,33 @@ async fn body(mut response: Response) -> Result<Vec<u8>, CallError> {
 fn failed(error: reqwest::Error) -> CallError {
     // What lies at the bottom says more than the layers above it.
     let error = error.without_url();
-    let mut cause: &dyn std::error::Error = &error;
-    while let Some(source) = cause.source() {
-        cause = source;
+    let mut cause: &(dyn std::error::Error + 'static) = &error;
+    while let Some(next) = wrapped(cause).or_else(|| cause.source()) {
+        cause = next;
     }
-    CallError::Failed(cause.to_string())
+    CallError::Failed(match cause.downcast_ref() {
+        Some(rustls::Error::InvalidMessage(_)) => {
+            "the gateway speaks plain HTTP there: try http:// instead of https://".into()
+        }
+        Some(rustls::Error::InvalidCertificate(CertificateError::UnknownIssuer)) => {
+            "the gateway's certificate is not from an issuer that is trusted here: name the issuer's own as CA file"
+                .into()
+        }
+        _ => cause.to_string(),
+    })
+}
+
+/// An I/O error does not call what it wraps its source.
+fn wrapped<'a>(
+    error: &'a (dyn std::error::Error + 'static),
+) -> Option<&'a (dyn std::error::Error + 'static)> {
+    let inner = error.downcast_ref::<std::io::Error>()?.get_ref()?;
+    Some(inner)
+}
+
+fn is_loopback(host: &str) -> bool {
+    let host = host.trim_start_matches('[').trim_end_matches(']');
+    host == "localhost" || host.parse::<IpAddr>().is_ok_and(|address| address.is_loopback())
 }
 
 /// Without TLS on the way, the certificates of the operating system are not read: a fleet would pay for each.

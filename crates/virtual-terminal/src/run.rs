@@ -26,7 +26,7 @@ pub struct VirtualTerminal;
 #[derive(Debug, thiserror::Error)]
 pub enum StartError {
     /// The journal directory can't be used, or another terminal uses it.
-    #[error("journal: {0}")]
+    #[error(transparent)]
     Journal(#[from] JournalError),
     /// The directory holds the journal of another terminal.
     #[error("{} holds the journal of {found}, not of {wanted}", dir.display())]

@@ -66,6 +66,9 @@ pub(crate) struct Shell {
     backoff: Backoff,
     upkeep: Upkeep,
     settings: Settings,
+    /// The token opens no link any more. It is kept until there is another: it still hands in results, and a journal
+    /// without its token would be a new terminal's (T1).
+    must_board: bool,
     /// Set when the terminal is to stop: when it stops waiting for that.
     stopping: Option<Duration>,
     shown: Shown,
@@ -182,6 +185,7 @@ impl Shell {
             backoff: Backoff::new(),
             upkeep: Upkeep::default(),
             settings: Settings::default(),
+            must_board: false,
             stopping: None,
             shown,
         }
@@ -328,7 +332,7 @@ impl Shell {
     fn go_online(&mut self, now: Now) {
         if self.terminal.is_broken() {
             self.net = Net::Resting { until: None };
-        } else if self.identity.token.is_none() {
+        } else if self.identity.token.is_none() || self.must_board {
             self.board();
         } else if self.terminal.is_full() {
             // More than a hello can name is handed in first.
@@ -408,6 +412,7 @@ impl Shell {
             Ok(Boarded { token, merchant_account, store }) => {
                 tracing::info!(merchant_account, store, "boarded");
                 self.identity.token = Some(Secret::new(token));
+                self.must_board = false;
                 // It works once.
                 self.identity.boarding_code = None;
                 (self.device.merchant_account, self.device.store) = (merchant_account, store);
@@ -628,7 +633,11 @@ impl Shell {
                 }
                 let seconds = answer.next_call_seconds.unwrap_or(MAINTENANCE_SECONDS);
                 let seconds = seconds.clamp(*MAINTENANCE_BOUNDS.start(), *MAINTENANCE_BOUNDS.end());
-                self.schedule_maintenance(now, Duration::from_secs(u64::from(seconds)), None);
+                let next = match self.terminal.results().next().is_some() {
+                    true => Backoff::MAINTENANCE, // Results wait: sooner than the gateway would have it.
+                    false => Duration::from_secs(u64::from(seconds)),
+                };
+                self.schedule_maintenance(now, next, None);
                 self.terminal.resume().len() < before
             }
             Err(error) => {
@@ -640,7 +649,7 @@ impl Shell {
         if progress && self.terminal.results().next().is_some() && !matches!(self.net, Net::Linked { .. }) {
             self.upkeep.due = now.mono;
         } else if std::mem::take(&mut self.upkeep.last) {
-            self.identity.token = None;
+            self.must_board = true;
             self.board();
         }
     }
@@ -697,6 +706,40 @@ mod tests {
     use relay::{DeliveryId, WallMs};
 
     use super::*;
+    use crate::config::DeviceFacts;
+
+    #[tokio::test]
+    async fn a_token_that_opens_no_link_is_kept_and_goes_on_handing_in_results() {
+        let dir = tempfile::tempdir().unwrap();
+        let clock = Clock::start();
+        let poi_id = PoiId::parse("V400m-324688179").unwrap();
+        let device = Device::new(DeviceFacts::countertop(&poi_id), "1".into(), Duration::ZERO);
+        let identity = Identity {
+            poi_id,
+            platform: Platform::NonAndroid,
+            process: ProcessId::parse("p_1").unwrap(),
+            journal_id: JournalId::parse("j_1").unwrap(),
+            token: Some(Secret::new("tg_term_EXAMPLE")),
+            boarding_code: None,
+        };
+        let (state, shown) = watch::channel(State::Connecting);
+        let mut shell = Shell::new(
+            identity,
+            Http::new("http://127.0.0.1:1", None).unwrap(),
+            clock,
+            Random::seeded(7),
+            Terminal::restore(clock.now(), Vec::new()),
+            device,
+            Journal::open(dir.path()).unwrap().0,
+            Shown { state, busy: watch::channel(false).0, executions: watch::channel(Vec::new()).0 },
+        );
+        shell.go_on(Reconnect::BoardAgain, None, "the token has ended".into());
+        shell.handle_maintained(Err(CallError::Failed("the network is down".into())));
+        assert!(matches!(&*shown.borrow(), State::Stopped { why } if why.contains("new boarding code")));
+        assert_eq!(shell.due(), Some(shell.upkeep.due), "it calls again");
+        let kept = whole(&shell.identity, &shell.device, &shell.terminal);
+        assert!(kept.contains(&Record::Boarded { token: "tg_term_EXAMPLE".into() }));
+    }
 
     #[test]
     fn what_is_shown_catches_up_with_what_was_done() {

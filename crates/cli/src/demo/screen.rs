@@ -2,11 +2,12 @@
 
 use std::fmt::Write as _;
 use std::io::Write as _;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::time::Duration;
 
 use super::{Data, ReadyFile};
 use crate::paint;
+use crate::program::{self, quoted};
 
 /// Prints it. A pipe that is closed already is no reason to end.
 pub(super) fn print(
@@ -19,7 +20,7 @@ pub(super) fn print(
         Data::Kept(dir) => dir.display().to_string(),
         Data::Temporary(_) => "temporary, removed at the end".to_owned(),
     };
-    let text = render(ready, &data, ready_file, took, &program())?;
+    let text = render(ready, &data, ready_file, took, &program::name())?;
     let mut stdout = std::io::stdout().lock();
     let _ = stdout.write_all(text.as_bytes()).and_then(|()| stdout.flush());
     Ok(())
@@ -96,7 +97,7 @@ fn render(
 /// A whole request for bash or any other POSIX shell: the shell puts in a ServiceID that is new each second.
 fn curl(url: &str, key: &str, poi: &str) -> String {
     format!(
-        r#"curl -sS {url}/sync \
+        r#"curl -sS -w '\n' {url}/sync \
   -H 'x-api-key: {key}' \
   -H 'content-type: application/json' --data-binary @- <<JSON
 {{"SaleToPOIRequest":{{
@@ -110,30 +111,6 @@ fn curl(url: &str, key: &str, poi: &str) -> String {
       "Currency":"EUR","RequestedAmount":10.99}}}}}}}}}}
 JSON"#
     )
-}
-
-/// How this program is started from here: by its name if that finds it, or by a path.
-fn program() -> String {
-    let Ok(exe) = std::env::current_exe() else { return "tillgate".to_owned() };
-    let same = |found: PathBuf| {
-        found.canonicalize().is_ok_and(|found| exe.canonicalize().is_ok_and(|exe| exe == found))
-    };
-    let path = std::env::var_os("PATH").unwrap_or_default();
-    if std::env::split_paths(&path).any(|dir| same(dir.join("tillgate"))) {
-        return "tillgate".to_owned();
-    }
-    let here = std::env::current_dir().ok().and_then(|dir| exe.strip_prefix(dir).ok().map(Path::to_owned));
-    quoted(&here.unwrap_or(exe).display().to_string())
-}
-
-/// For a shell, if it needs that.
-fn quoted(text: &str) -> String {
-    let plain = |c: char| c.is_ascii_alphanumeric() || "/._-+:@%".contains(c);
-    if !text.is_empty() && text.chars().all(plain) {
-        text.to_owned()
-    } else {
-        format!("'{}'", text.replace('\'', r"'\''"))
-    }
 }
 
 #[cfg(test)]
@@ -208,11 +185,5 @@ mod tests {
         let request = nexo::Request::parse(body.into()).unwrap();
         assert_eq!(request.header().poi_id.as_str(), "V400m-1");
         request.payload::<nexo::PaymentRequest>().unwrap();
-    }
-
-    #[test]
-    fn a_path_with_a_blank_is_quoted() {
-        assert_eq!(quoted("target/release/tillgate"), "target/release/tillgate");
-        assert_eq!(quoted("my dir/it's"), r"'my dir/it'\''s'");
     }
 }

@@ -2,15 +2,15 @@
 
 use std::collections::{BTreeMap, HashMap};
 use std::sync::{Arc, Mutex};
-use std::time::{SystemTime, UNIX_EPOCH};
 
 use futures_util::{StreamExt as _, stream};
 use nexo::Request;
 use serde::Deserialize;
 use serde_json::value::RawValue;
 
+use crate::dice::Dice;
 use crate::gateway_process::{GatewayProcess, POI};
-use crate::odd_json::{Dice, Header};
+use crate::odd_json::Header;
 use crate::wire_terminal::WireTerminal;
 
 const MESSAGES: usize = 1_000;
@@ -21,18 +21,11 @@ const AT_ONCE: usize = 6;
 /// How many of the payments are asked for after the restart.
 const ASKED_FOR: usize = 100;
 
-/// Makes the same messages again when it is set to the number that a failure shows.
-const SEED: &str = "TILLGATE_TEST_SEED";
-
 const CATEGORIES: [&str; 6] = ["Payment", "Payment", "Reversal", "StoredValue", "BalanceInquiry", "Print"];
 
 #[tokio::test]
 async fn odd_messages_travel_byte_for_byte_and_so_does_their_repetition_after_a_restart() {
-    let seed = match std::env::var(SEED) {
-        Ok(seed) => seed.parse().expect("a number"),
-        Err(_) => SystemTime::now().duration_since(UNIX_EPOCH).expect("after 1970").as_secs(),
-    };
-    println!("{SEED}={seed}");
+    let seed = Dice::seed();
     let mut gateway = GatewayProcess::start().await;
     let pos = gateway.pos(POI);
     let code = gateway.boarding_code(POI).await;

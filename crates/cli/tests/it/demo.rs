@@ -58,6 +58,27 @@ fn a_payment_is_taken_and_a_declined_one_says_why() {
 }
 
 #[test]
+fn who_ends_the_wait_is_told_how_to_ask() {
+    let demo = Demo::start();
+    let mut command = tillgate();
+    command.args(["pay", "--amount", "10.99", "--ready-file"]).arg(demo.ready_file());
+    let log = demo.dir.path().join("log");
+    let mut paying = Running::start_logging(&mut command, &log);
+    let service = paying.wait_for("the ServiceID", || {
+        let text = std::fs::read_to_string(&log).ok()?;
+        let (_, rest) = text.split_once("10.99 EUR, ServiceID ")?;
+        Some(rest.split_once(", waiting")?.0.to_owned())
+    });
+    paying.signal("INT");
+    let output = paying.end();
+    assert_eq!(output.status.code(), Some(4));
+    assert_eq!(
+        stdout(&output),
+        format!("Not known: the payment goes on. Ask for ServiceID {service} with TransactionStatus.\n")
+    );
+}
+
+#[test]
 fn a_terminal_that_is_not_there_is_charged_nothing() {
     let demo = Demo::start();
     let output = demo.ask(&["pay", "--amount", "10.99", "--poi-id", "V400m-000000000"]);
@@ -156,7 +177,9 @@ fn a_terminal_of_its_own_process_boards_and_takes_a_payment() {
     let output = terminal.end();
     assert_eq!(output.status.code(), Some(0), "{}", stderr(&output));
     assert!(
-        stdout(&output).contains("connected\n") && stdout(&output).ends_with("ended\n"),
+        stdout(&output).contains("connected\n")
+            && stdout(&output).contains("paid 10.99 EUR, ServiceID ")
+            && stdout(&output).ends_with("ended\n"),
         "{}",
         stdout(&output)
     );

@@ -106,8 +106,41 @@ fn a_terminal_without_a_code_is_told_where_to_get_one() {
 #[test]
 fn an_unknown_terminal_gets_no_code() {
     let dir = tempfile::tempdir().unwrap();
-    let text = fails(&["board", "V400m-1", "--data-dir", dir.path().to_str().unwrap()]);
+    let path = dir.path().to_str().unwrap();
+    let made = run(&["init", "--data-dir", path, "--company", "ACME", "--merchant-account", "ACME_EU"]);
+    assert!(made.status.success(), "{}", stderr(&made));
+    let text = fails(&["board", "V400m-1", "--data-dir", path]);
     assert!(text.contains("there is no terminal V400m-1"), "{text}");
+}
+
+#[test]
+fn an_installation_that_is_not_there_is_not_made_by_asking_for_something_in_it() {
+    let dir = tempfile::tempdir().unwrap();
+    let data = dir.path().join("data");
+    let path = data.to_str().unwrap();
+    for args in [&["board", "V400m-1"][..], &["key", "list", "--company", "ACME"]] {
+        let text = fails(&[args, &["--data-dir", path]].concat());
+        assert!(text.contains(path) && text.contains("--data-dir") && text.contains("--config"), "{text}");
+        assert!(!data.exists());
+    }
+}
+
+#[test]
+fn only_what_is_missing_is_asked_for() {
+    let text = fails(&["pay", "--amount", "10.99", "--url", "http://127.0.0.1:1"]);
+    assert!(text.contains("--key") && !text.contains("Give --url"), "{text}");
+    let text = fails(&["pay", "--amount", "10.99", "--key", "k", "--url", "127.0.0.1:1"]);
+    assert!(text.contains("try http://127.0.0.1:1"), "{text}");
+}
+
+#[test]
+fn https_at_a_plain_port_is_told_as_that() {
+    let demo = Demo::start();
+    let url = demo.ready["baseUrl"].as_str().unwrap();
+    let output = demo.ask(&["pay", "--amount", "10.99", "--url", &url.replace("http:", "https:")]);
+    assert_eq!(output.status.code(), Some(1));
+    let text = stderr(&output);
+    assert!(text.contains("speaks plain HTTP") && text.contains(&format!("try {url}\n")), "{text}");
 }
 
 #[test]

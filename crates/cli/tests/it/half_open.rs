@@ -5,10 +5,11 @@ use std::time::{Duration, Instant};
 use tokio::task::LocalSet;
 
 use crate::gateway_process::MERCHANT;
-use crate::interruptions::{AT_ONCE, Shop, Table, link_cut};
+use crate::interruptions::{Table, link_cut};
 use crate::pos::Heard;
 use crate::process::until;
 use crate::proxy::{Break, Side};
+use crate::shop::{AT_ONCE, Shop};
 
 /// What a machine that runs other tests as well may add to a time that is measured.
 const SLACK: Duration = Duration::from_secs(1);

@@ -56,7 +56,7 @@ fn an_installation_takes_its_first_payment() {
     let boarded = run(&["board", "V400m-100200300", "--url", &url, "--data-dir", &data]);
     assert!(boarded.status.success(), "{}", stderr(&boarded));
     let line = stdout(&boarded).lines().last().unwrap().trim().to_owned();
-    let args: Vec<&str> = line.strip_prefix("tillgate ").unwrap().split(' ').collect();
+    let args: Vec<&str> = line[line.find("terminal --url").unwrap()..].split(' ').collect();
     let mut command = tillgate();
     command.args(args).args(["--cardholder-seconds", "0", "--data-dir"]).arg(dir.path().join("journal"));
     let mut terminal = Running::start(&mut command);
@@ -110,6 +110,7 @@ fn keys_are_made_listed_and_revoked() {
 fn a_company_that_is_not_there_is_named_with_the_way_out() {
     let dir = tempfile::tempdir().unwrap();
     let data = dir.path().join("data").display().to_string();
+    assert!(init(&data).status.success());
     let output = run(&["key", "new", "--company", "NOBODY", "--data-dir", &data]);
     assert_eq!(output.status.code(), Some(1));
     let text = stderr(&output);

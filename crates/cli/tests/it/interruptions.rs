@@ -6,78 +6,22 @@
 
 use std::fmt;
 use std::sync::Arc;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use tokio::sync::Semaphore;
-use tokio::task::{JoinHandle, JoinSet, LocalSet};
+use tokio::task::{JoinSet, LocalSet};
 
-use crate::gateway_process::{GatewayProcess, MERCHANT, POI};
-use crate::pos::{Heard, Pos};
+use crate::gateway_process::MERCHANT;
+use crate::pos::Heard;
 use crate::process::until;
-use crate::proxy::{Break, Proxy, Side};
-use crate::terminal_process::TerminalProcess;
-
-/// The first ServiceID, of the payment that is interrupted, and the one of the payment that may follow.
-pub(crate) const FIRST: &str = "first";
-pub(crate) const SECOND: &str = "second";
-
-/// What is sold: both payments are for it.
-pub(crate) const SALE: &str = "sale-1";
+use crate::proxy::{Break, Side};
+use crate::shop::{AT_ONCE, FIRST, LATER, SALE, SECOND, SOON, Shop};
 
 /// A half-open link is found after 40 s, and then its terminal has to come back.
 const SETTLED_MAX: Duration = Duration::from_secs(55);
 
 /// Cases that run at once, each of two processes.
 const CASES_AT_ONCE: usize = 4;
-
-/// Cardholders who present their card at once, in the middle of what a test does, or not before it is over.
-pub(crate) const AT_ONCE: f64 = 0.0;
-pub(crate) const SOON: f64 = 1.5;
-pub(crate) const LATER: f64 = 60.0;
-
-/// A gateway, a terminal that is connected to it through a proxy, and a POS.
-pub(crate) struct Shop {
-    pub(crate) gateway: GatewayProcess,
-    pub(crate) proxy: Proxy,
-    pub(crate) terminal: TerminalProcess,
-    pub(crate) pos: Arc<Pos>,
-    opened: Instant,
-}
-
-impl Shop {
-    /// Open when the terminal is connected. Its cardholders present a card after `cardholder_seconds`.
-    pub(crate) async fn open(cardholder_seconds: f64) -> Shop {
-        let opened = Instant::now();
-        let gateway = GatewayProcess::start().await;
-        let proxy = Proxy::start(gateway.address()).await;
-        let code = gateway.boarding_code(POI).await;
-        let terminal = TerminalProcess::start(&proxy.base_url(), POI, &code, cardholder_seconds);
-        let pos = Arc::new(gateway.pos(POI));
-        let shop = Shop { gateway, proxy, terminal, pos, opened };
-        shop.is_connected().await;
-        shop
-    }
-
-    /// Waits until the gateway's list has the terminal.
-    pub(crate) async fn is_connected(&self) {
-        until("the terminal is connected", Duration::from_secs(20), async || {
-            self.pos.connected(MERCHANT).await?.contains(&self.pos.poi_id).then_some(())
-        })
-        .await;
-    }
-
-    /// The POS begins to pay.
-    pub(crate) fn begin_to_pay(&self) -> JoinHandle<Heard> {
-        let pos = self.pos.clone();
-        tokio::spawn(async move { pos.pay(FIRST, SALE).await })
-    }
-
-    /// How often the payment with this ServiceID was executed, by the terminal's own journal.
-    fn executed(&self, service: &str) -> usize {
-        let is_of_it = |id: &Option<nexo::ServiceId>| id.as_ref().is_some_and(|id| id.as_str() == service);
-        self.terminal.executions().iter().filter(|execution| is_of_it(&execution.service)).count()
-    }
-}
 
 /// How a case ends.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -3,9 +3,9 @@
 use std::time::Duration;
 
 use crate::gateway_process::{GatewayProcess, MERCHANT, POI};
-use crate::interruptions::{FIRST, LATER, SALE, SECOND, SOON, Shop};
 use crate::pos::Heard;
 use crate::process::until;
+use crate::shop::{AT_ONCE, FIRST, LATER, SALE, SECOND, SOON, Shop};
 use crate::wire_terminal::{Incoming, WireTerminal};
 
 /// How long a program may take to see that it has to stop.
@@ -75,6 +75,24 @@ async fn a_terminal_without_its_journal_boards_again_and_an_open_payment_stays_u
     assert_eq!(shop.terminal.executions().len(), 0, "it was not sent to the new journal");
     assert_eq!(shop.pos.pay(SECOND, "sale-2").await, Heard::Success);
     assert_eq!(shop.terminal.executions().len(), 1);
+}
+
+#[tokio::test]
+async fn a_payment_that_a_lost_journal_may_have_had_is_not_denied() {
+    let mut shop = Shop::open(AT_ONCE).await;
+    let mut held = shop.proxy.hold("received");
+    let paying = shop.begin_to_pay();
+    held.caught().await;
+    let executed = async || (shop.executed(FIRST) == 1).then_some(());
+    until("the payment is executed", STOP_MAX, executed).await;
+    // The gateway never heard that the terminal had it, and who could tell has lost its memory.
+    shop.terminal.kill();
+    let code = shop.gateway.boarding_code(POI).await;
+    shop.terminal.start_anew(Some(&code));
+    assert_eq!(paying.await.expect("a POS hears something"), Heard::NoResponse);
+    assert_eq!(shop.pos.ask_until_settled(FIRST, STOP_MAX).await, Heard::NoResponse);
+    assert_eq!(shop.pos.pay(FIRST, SALE).await, Heard::NoResponse);
+    assert_eq!(shop.terminal.executions().len(), 0, "it was not sent to the new journal");
 }
 
 #[tokio::test]

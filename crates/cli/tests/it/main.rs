@@ -9,11 +9,13 @@ mod errors;
 mod installation;
 mod program;
 
+mod dice;
 mod gateway_process;
 mod odd_json;
 mod pos;
 mod process;
 mod proxy;
+mod shop;
 mod terminal_process;
 mod wire_terminal;
 

@@ -3,28 +3,7 @@
 
 use std::fmt::Write as _;
 
-/// Random numbers that a seed repeats (SplitMix64).
-#[derive(Debug)]
-pub(crate) struct Dice(pub(crate) u64);
-
-impl Dice {
-    /// Below `sides`.
-    pub(crate) fn roll(&mut self, sides: u64) -> u64 {
-        self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);
-        let mixed = (self.0 ^ (self.0 >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
-        let mixed = (mixed ^ (mixed >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
-        (mixed ^ (mixed >> 31)) % sides
-    }
-
-    fn one_in(&mut self, sides: u64) -> bool {
-        self.roll(sides) == 0
-    }
-
-    fn pick<'a>(&mut self, of: &[&'a str]) -> &'a str {
-        let sides = u64::try_from(of.len()).expect("a short list");
-        of[usize::try_from(self.roll(sides)).expect("an index")]
-    }
-}
+use crate::dice::Dice;
 
 /// What a message says to whoever carries it.
 #[derive(Clone, Debug)]

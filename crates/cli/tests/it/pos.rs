@@ -11,6 +11,10 @@ use crate::process::until;
 /// Longer than any gateway lets a POS wait.
 const CLIENT_TIMEOUT: Duration = Duration::from_secs(155);
 
+/// What a 503 asks for, and how often a POS does it before it gives up.
+const RETRY_AFTER: Duration = Duration::from_secs(1);
+const REPEATS_MAX: usize = 10;
+
 /// One till, at one terminal.
 #[derive(Debug)]
 pub(crate) struct Pos {
@@ -83,9 +87,17 @@ impl Pos {
         format!("s{}", self.last.fetch_add(1, Ordering::Relaxed) + 1)
     }
 
-    /// Pays 10.99 EUR for this sale, as a request of its own.
+    /// Pays 10.99 EUR for this sale, as a request of its own. What the gateway could not take in time is sent again, as
+    /// its 503 says.
     pub(crate) async fn pay(&self, service: &str, sale: &str) -> Heard {
-        heard(self.send(&self.payment(service, sale)).await)
+        let payment = self.payment(service, sale);
+        for _ in 0..REPEATS_MAX {
+            match heard(self.send(&payment).await) {
+                Heard::Status(503) => tokio::time::sleep(RETRY_AFTER).await,
+                heard => return heard,
+            }
+        }
+        Heard::Status(503)
     }
 
     /// Asks how that payment went, once.

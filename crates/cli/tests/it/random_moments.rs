@@ -2,18 +2,15 @@
 
 use std::cell::Cell;
 use std::collections::BTreeMap;
-use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
+use std::time::{Duration, Instant};
 
 use tokio::time::sleep;
 
-use crate::interruptions::Shop;
-use crate::odd_json::Dice;
+use crate::dice::Dice;
 use crate::pos::{Heard, Pos};
 use crate::process::until;
 use crate::proxy::Break;
-
-/// Repeats the choices of a run; the moments themselves depend on the machine.
-const SEED: &str = "TILLGATE_TEST_SEED";
+use crate::shop::Shop;
 
 /// How long the POS goes on.
 const OPENING_HOURS: Duration = Duration::from_secs(8);
@@ -46,11 +43,7 @@ struct Sabotage {
 
 #[tokio::test]
 async fn at_whatever_moment_anything_dies_a_sale_is_paid_once_and_nobody_is_told_otherwise() {
-    let seed = match std::env::var(SEED) {
-        Ok(seed) => seed.parse().expect("a number"),
-        Err(_) => SystemTime::now().duration_since(UNIX_EPOCH).expect("after 1970").as_secs(),
-    };
-    println!("{SEED}={seed}");
+    let seed = Dice::seed();
     let mut shop = Shop::open(QUICK).await;
     shop.proxy.slow_down(LATENCY);
     let (pos, closed) = (shop.pos.clone(), Cell::new(false));

@@ -233,22 +233,22 @@ fn is_of_one_connection(error: &io::Error) -> bool {
 #[derive(Debug, thiserror::Error)]
 pub enum TlsError {
     /// A file that is not there, or is no PEM.
-    #[error("cannot read {what} from {}: {source}", file.display())]
+    #[error("cannot read {what} from {}: {problem}", file.display())]
     File {
         /// The certificate chain or the private key.
         what: &'static str,
         /// Which file.
         file: PathBuf,
         /// Why.
-        source: rustls::pki_types::pem::Error,
+        problem: rustls::pki_types::pem::Error,
     },
     /// A certificate and a key that don't go together, or aren't of use.
-    #[error("the certificate in {} and its key can't be used: {source}", file.display())]
+    #[error("the certificate in {} and its key can't be used: {problem}", file.display())]
     Pair {
         /// The certificate's file.
         file: PathBuf,
         /// Why.
-        source: rustls::Error,
+        problem: rustls::Error,
     },
 }
 
@@ -257,17 +257,17 @@ pub enum TlsError {
 /// # Errors
 /// [`TlsError`], naming the file.
 pub(crate) fn tls_config(cert: &Path, key: &Path) -> Result<Arc<ServerConfig>, TlsError> {
-    let unreadable = |what, file: &Path, source| TlsError::File { what, file: file.to_owned(), source };
+    let unreadable = |what, file: &Path, problem| TlsError::File { what, file: file.to_owned(), problem };
     let chain: Vec<_> = CertificateDer::pem_file_iter(cert)
         .and_then(Iterator::collect)
-        .map_err(|source| unreadable("a certificate chain", cert, source))?;
+        .map_err(|problem| unreadable("a certificate chain", cert, problem))?;
     let private =
-        PrivateKeyDer::from_pem_file(key).map_err(|source| unreadable("a private key", key, source))?;
+        PrivateKeyDer::from_pem_file(key).map_err(|problem| unreadable("a private key", key, problem))?;
     let provider = Arc::new(rustls::crypto::ring::default_provider());
     let mut config = ServerConfig::builder_with_provider(provider)
         .with_safe_default_protocol_versions()
         .and_then(|builder| builder.with_no_client_auth().with_single_cert(chain, private))
-        .map_err(|source| TlsError::Pair { file: cert.to_owned(), source })?;
+        .map_err(|problem| TlsError::Pair { file: cert.to_owned(), problem })?;
     config.alpn_protocols = vec![b"http/1.1".to_vec()];
     Ok(Arc::new(config))
 }

@@ -21,6 +21,7 @@ use relay::exchange::{Answer, Call, Desk, Effect, OpId, Report, Source, Standing
 use relay::ledger::{LedgerError, LedgerFacts, Op, Reply};
 use relay::{CallId, ConnectionId, DeliveryId, ExchangeId, GRACE, Now};
 use tokio::sync::{Notify, oneshot};
+use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
 use crate::clock::Clock;
@@ -59,8 +60,8 @@ struct Inner {
     desk: Desk,
     /// The desk has left the map: whoever still holds it must ask again.
     retired: bool,
-    /// When the timers will look at this desk again.
-    armed: Option<Duration>,
+    /// When the timers will look at this desk again, the next time last.
+    armed: Vec<Duration>,
     links: Vec<(ConnectionId, Arc<Notify>)>,
     calls: Vec<(CallId, oneshot::Sender<Told>)>,
     checks: Vec<(CallId, oneshot::Sender<bool>)>,
@@ -77,12 +78,13 @@ pub(crate) struct Told {
 }
 
 impl Presence {
-    /// An empty node. `store` is where its desks keep their ledger.
+    /// An empty node. `store` is where its desks keep their ledger; its timers end when it is `stopped`.
     pub(crate) fn new(
         store: Arc<dyn Store>,
         clock: Clock,
         facts: LedgerFacts,
         tasks: TaskTracker,
+        stopped: CancellationToken,
     ) -> Arc<Presence> {
         let presence = Arc::new(Presence {
             store,
@@ -96,7 +98,7 @@ impl Presence {
             timers: Arc::default(),
             tasks,
         });
-        timers::spawn(&presence);
+        timers::spawn(&presence, stopped);
         presence
     }
 
@@ -207,7 +209,7 @@ impl Presence {
             inner: Mutex::new(Inner {
                 desk,
                 retired: false,
-                armed: None,
+                armed: Vec::new(),
                 links: Vec::new(),
                 calls: Vec::new(),
                 checks: Vec::new(),
@@ -319,9 +321,9 @@ impl Presence {
             },
         };
         if let Some(due) = due
-            && inner.armed.is_none_or(|armed| armed > due)
+            && inner.armed.last().is_none_or(|next| due < *next)
         {
-            inner.armed = Some(due);
+            inner.armed.push(due);
             self.timers.arm(due, counter);
         }
     }
@@ -329,7 +331,7 @@ impl Presence {
     /// A timer has come.
     fn wake_up(self: &Arc<Self>, counter: &Arc<Counter>) {
         let mut inner = lock(&counter.inner);
-        inner.armed = None;
+        inner.armed.pop();
         if inner.retired {
             return;
         }

@@ -1,7 +1,7 @@
 //! One queue of deadlines for all desks, so that an idle terminal needs no timer of its own.
 //!
-//! A desk is in the queue at most a few times: it is added only for a deadline that is earlier than the one it already
-//! waits for, and looked at afresh each time one comes. Late by at most [`TICK`].
+//! A desk is in the queue at most a few times: it is added only for a deadline that is earlier than all those it is in
+//! the queue for already, and looked at afresh each time one comes. Late by at most [`TICK`].
 
 use std::cmp::Reverse;
 use std::collections::BinaryHeap;
@@ -9,6 +9,7 @@ use std::sync::{Arc, Mutex, Weak};
 use std::time::Duration;
 
 use tokio::sync::Notify;
+use tokio_util::sync::CancellationToken;
 
 use super::{Counter, Presence, lock};
 
@@ -52,12 +53,10 @@ impl Timers {
     }
 }
 
-/// Runs until the node's tasks are closed and the node is gone.
-pub(super) fn spawn(presence: &Arc<Presence>) {
+/// Runs until the node stops.
+pub(super) fn spawn(presence: &Arc<Presence>, stopped: CancellationToken) {
     let (weak, timers, clock) = (Arc::downgrade(presence), presence.timers.clone(), presence.clock);
-    // Not one of the tracked tasks: it ends soon after the last owner of the node, and holds nothing of it while it sleeps,
-    // so that the store can close.
-    tokio::spawn(async move {
+    presence.tasks.spawn(async move {
         loop {
             {
                 let Some(presence) = weak.upgrade() else { return };
@@ -71,6 +70,7 @@ pub(super) fn spawn(presence: &Arc<Presence>) {
             tokio::select! {
                 () = tokio::time::sleep(sleep) => {}
                 () = timers.earlier.notified() => {}
+                () = stopped.cancelled() => return,
             }
         }
     });

@@ -707,6 +707,8 @@ pub(super) async fn the_largest_numbers_survive<D: Database>() {
 pub(super) async fn accounts_are_made_once_and_belong_to_somebody<D: Database>() {
     let bench = bench::<D>().await;
     let store = &bench.store;
+    assert!(store.has_companies().await.unwrap());
+    assert!(!D::fresh().open(bench.clock.wall()).has_companies().await.unwrap());
     let again = store.create_company(Company { code: company("ACME"), description: None }).await;
     assert!(matches!(again, Err(FleetError::AlreadyExists(Entity::Company(_)))), "{again:?}");
     // Another company's merchant account is one that exists, all the same.

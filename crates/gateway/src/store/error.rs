@@ -19,7 +19,7 @@ pub(crate) enum StoreError {
     Busy,
     /// The disk, or the file, takes nothing more. Works again once that is remedied.
     #[error("the database can't be written, its disk is full or read-only: {0}")]
-    NoRoom(#[source] Source),
+    NoRoom(Source),
     /// The store has stopped.
     #[error("the database is closed")]
     Closed,
@@ -37,7 +37,7 @@ pub(crate) enum StoreError {
     },
     /// Anything else.
     #[error("the database failed: {0}")]
-    Database(#[source] Source),
+    Database(Source),
 }
 
 /// A database could not be opened. Each text says what to do.

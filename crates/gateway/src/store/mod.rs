@@ -90,6 +90,9 @@ pub(crate) trait Store: fmt::Debug + Send + Sync + 'static {
     /// [`FleetError::AlreadyExists`], [`FleetError::Missing`], and [`FleetError::MerchantHasStores`].
     fn add_terminal(&self, terminal: NewTerminal) -> Pending<(), FleetError>;
 
+    /// Whether there is any company account.
+    fn has_companies(&self) -> Pending<bool>;
+
     /// A company account.
     fn company(&self, code: &CompanyCode) -> Pending<Option<Company>>;
 

@@ -127,6 +127,15 @@ impl From<BoardError> for Problem {
     }
 }
 
+/// A time for people: never shorter than it is.
+fn wait(seconds: u32) -> String {
+    match (seconds, seconds.div_ceil(60)) {
+        (1, _) => "1 second".to_owned(),
+        (..120, _) => format!("{seconds} seconds"),
+        (_, minutes) => format!("{minutes} minutes"),
+    }
+}
+
 impl From<BoardRefused> for Problem {
     fn from(refused: BoardRefused) -> Problem {
         match refused {
@@ -142,7 +151,10 @@ impl From<BoardRefused> for Problem {
             }
             BoardRefused::Locked { seconds_left } => Problem::new(
                 StatusCode::TOO_MANY_REQUESTS,
-                "Too many wrong boarding codes for this terminal or from this address. Wait.",
+                format!(
+                    "Too many wrong boarding codes for this terminal or from this address. Try again in {}.",
+                    wait(seconds_left)
+                ),
             )
             .code("locked")
             .retry_after(Duration::from_secs(seconds_left.into())),
@@ -151,6 +163,24 @@ impl From<BoardRefused> for Problem {
                 "The terminal is in inventory. Assign it first: to a store, or to a merchant account that represents one.",
             )
             .code("assign-first"),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_wait_is_told_in_seconds_or_minutes_and_never_too_short() {
+        for (seconds, text) in [
+            (1, "1 second"),
+            (119, "119 seconds"),
+            (120, "2 minutes"),
+            (121, "3 minutes"),
+            (900, "15 minutes"),
+        ] {
+            assert_eq!(wait(seconds), text);
         }
     }
 }

@@ -30,6 +30,9 @@ const READ_BUFFER: usize = 512;
 /// How long a terminal may take to read one frame before it counts as too slow a reader (4429).
 const WRITE_MAX: Duration = Duration::from_secs(10);
 
+/// Telemetry of one link is kept at most this often; what comes faster is not kept, and the next `hello` brings it anyway.
+const DEVICE_PACE: Duration = Duration::from_secs(1);
+
 /// How long a closed link waits for the terminal's own close.
 const CLOSE_MAX: Duration = Duration::from_secs(1);
 
@@ -83,7 +86,7 @@ async fn serve(
     let connection = ids::connection_id(clock.now().wall);
     let Some(handle) = api.presence.attach(&visitor.poi, connection.clone()) else {
         tracing::warn!(poi.id = %visitor.poi, client.address = %address, "a terminal has too many sockets open at once");
-        return close(socket, CloseReason::TooSlow).await;
+        return close(socket, CloseReason::Draining).await;
     };
     if !api.is_still_good(&visitor).await {
         drop(handle);
@@ -91,7 +94,7 @@ async fn serve(
     }
     let link = GatewayLink::new(clock.now(), Heartbeat::DEFAULT, api.body_limit());
     tracing::debug!(poi.id = %visitor.poi, connection.id = %connection, client.address = %address, "link opened");
-    let mut session = Session { api, visitor, placement, handle, link, socket };
+    let mut session = Session { api, visitor, placement, handle, link, socket, device_noted: None };
     let reason = session.run().await;
     tracing::debug!(poi.id = %session.visitor.poi, connection.id = %connection, code = reason.code(), "link closed");
     session.close(reason).await;
@@ -104,6 +107,8 @@ struct Session {
     handle: LinkHandle,
     link: GatewayLink,
     socket: WebSocket,
+    /// When telemetry was last kept, on the monotonic clock.
+    device_noted: Option<Duration>,
 }
 
 impl Session {
@@ -167,7 +172,14 @@ impl Session {
                 };
                 self.handle.hello(Arrival { hello: *hello, welcome });
             }
-            ToGateway::Device(device) => self.api.presence.note_device(&self.visitor.poi, &device),
+            ToGateway::Device(device) => {
+                let noted = self.device_noted.replace(now.mono);
+                if noted.is_none_or(|at| now.mono >= at + DEVICE_PACE) {
+                    self.api.presence.note_device(&self.visitor.poi, &device);
+                } else {
+                    self.device_noted = noted;
+                }
+            }
             frame => self.handle.frame(frame),
         }
     }
@@ -197,10 +209,10 @@ impl Session {
     }
 
     async fn write(&mut self, message: Message) -> Result<(), CloseReason> {
-        match tokio::time::timeout(WRITE_MAX, self.socket.send(message)).await {
-            Ok(Ok(())) => Ok(()),
-            Ok(Err(_)) => Err(CloseReason::Normal),
-            Err(_) => Err(CloseReason::TooSlow),
+        tokio::select! {
+            sent = self.socket.send(message) => sent.map_err(|_| CloseReason::Normal),
+            () = tokio::time::sleep(WRITE_MAX) => Err(CloseReason::TooSlow),
+            () = self.api.stopping.cancelled() => Err(CloseReason::Stopping),
         }
     }
 

@@ -137,6 +137,11 @@ fn in_store_of_its_own(
     Ok((count.unsigned_abs(), first))
 }
 
+pub(super) fn has_companies(connection: &Connection) -> Result<bool, StoreError> {
+    let mut statement = connection.prepare_cached("SELECT 1 FROM companies LIMIT 1")?;
+    Ok(statement.exists([])?)
+}
+
 pub(super) fn company(connection: &Connection, code: &CompanyCode) -> Result<Option<Company>, StoreError> {
     let sql = "SELECT code, description FROM companies WHERE code = ?1";
     one(connection, sql, [code.as_str()], |row| {

@@ -88,6 +88,10 @@ impl Store for SqliteStore {
         self.writer.write(move |connection| fleet::add_terminal(connection, &terminal))
     }
 
+    fn has_companies(&self) -> Pending<bool> {
+        self.readers.read(fleet::has_companies)
+    }
+
     fn company(&self, code: &CompanyCode) -> Pending<Option<Company>> {
         let code = code.clone();
         self.readers.read(move |connection| fleet::company(connection, &code))
