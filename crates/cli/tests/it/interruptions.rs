@@ -44,7 +44,7 @@ pub(crate) struct Row {
     took: Duration,
 }
 
-const HEADING: &str = "| interrupted                                      | executed | POS heard     | status says   \
+const HEADING: &str = "| interrupted                                       | executed | POS heard     | status says   \
     | a copy gets   | retry   |   took |";
 
 impl fmt::Display for Row {
@@ -54,7 +54,7 @@ impl fmt::Display for Row {
         let retry = retry.as_ref().map_or("-".into(), Heard::to_string);
         write!(
             f,
-            "| {interrupted:48} | {executed:8} | {told:13} | {status:13} | {repeated:13} | {retry:7} "
+            "| {interrupted:49} | {executed:8} | {told:13} | {status:13} | {repeated:13} | {retry:7} "
         )?;
         write!(f, "| {:4.1} s |", took.as_secs_f64())
     }

@@ -118,7 +118,7 @@ impl Presence {
         counter.is_some_and(|c| lock(&c.inner).desk.presence().lease().is_some())
     }
 
-    /// Asks the terminal itself, by a ping that all who ask share: a fact, not a memory. Takes at most 5 s.
+    /// Asks the terminal itself, by a ping that all who ask share: a fact, not a memory. Takes at most 3 s.
     pub(crate) async fn check(self: &Arc<Self>, poi: &PoiId) -> bool {
         let (sender, receiver) = oneshot::channel();
         let call = self.next_call();
