@@ -59,8 +59,8 @@ const RECEIVED_PROBE: Duration = Duration::from_secs(5);
 /// How long `received` may be missing at all (E13).
 const RECEIVED_MAX: Duration = Duration::from_secs(15);
 
-/// How long a question about presence waits for its ping: with [`CHECK_SHARED`] before it, a terminal that has gone silent is
-/// found out by asking within 5 s.
+/// How long a question about presence waits for its ping. A sign of life is good for 2 s, so a terminal that has gone silent
+/// is found out by asking within 5 s.
 pub const CHECK_WAIT: Duration = Duration::from_secs(3);
 
 /// One ping per terminal serves all who ask within this time.
