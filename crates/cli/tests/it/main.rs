@@ -20,6 +20,7 @@ mod terminal_process;
 mod wire_terminal;
 
 mod bytes;
+mod close_codes;
 mod half_open;
 mod interruptions;
 mod journals;

@@ -28,7 +28,7 @@ pub(crate) struct WireTerminal {
 /// One link of it.
 #[derive(Debug)]
 pub(crate) struct WireLink {
-    socket: WebSocketStream<TcpStream>,
+    pub(crate) socket: WebSocketStream<TcpStream>,
 }
 
 /// What the gateway sent.
