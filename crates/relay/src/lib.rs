@@ -25,5 +25,5 @@ pub use id::{CallId, ConnectionId, DeliveryId, Epoch, ExchangeId, IdError, Journ
 pub use link::{
     Backoff, CloseReason, GatewayLink, HANDSHAKE_TIMEOUT, LinkAction, PROBE_TIMEOUT, Reconnect, TerminalEnd,
 };
-pub use presence::{GRACE, Lease, Presence, Route, Status};
+pub use presence::{GRACE, Lease, Presence, Status};
 pub use time::{Now, WallMs};

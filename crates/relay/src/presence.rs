@@ -51,15 +51,6 @@ pub enum Status {
     Offline,
 }
 
-/// Where a request to a terminal goes.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Route {
-    /// To this socket of ours.
-    Here(ConnectionId),
-    /// Nowhere: no link stands.
-    Absent,
-}
-
 impl Presence {
     /// Nothing seen yet by a node that began to watch at `watched_since` (normally when it started).
     pub fn new(watched_since: Duration) -> Presence {
@@ -88,17 +79,12 @@ impl Presence {
         }
     }
 
-    /// The present link.
+    /// The present link, which is where a request goes; none is absence.
     pub fn lease(&self) -> Option<&Lease> {
         match &self.state {
             State::Online(lease) => Some(lease),
             _ => None,
         }
-    }
-
-    /// Where a request goes.
-    pub fn route(&self) -> Route {
-        self.lease().map_or(Route::Absent, |lease| Route::Here(lease.connection.clone()))
     }
 
     /// The word for it.
@@ -176,7 +162,7 @@ mod tests {
         let mut presence = Presence::new(Duration::ZERO);
         assert!(presence.arrive(lease("c_2", 2)));
         assert!(!presence.arrive(lease("c_1", 1)));
-        assert_eq!(presence.route(), Route::Here(ConnectionId::parse("c_2").unwrap()));
+        assert_eq!(presence.lease().unwrap().connection, ConnectionId::parse("c_2").unwrap());
     }
 
     #[test]
