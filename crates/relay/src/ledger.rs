@@ -77,6 +77,8 @@ pub struct Record {
     pub epoch: Epoch,
     /// The terminal said `received`.
     pub received: bool,
+    /// A call that does not wait for the end heard `ok`, or may yet: its POS is owed one webhook with it (E22).
+    pub webhook: bool,
     /// What became of it.
     pub outcome: Outcome,
 }
@@ -254,6 +256,9 @@ pub enum Op {
     },
     /// The terminal said `received`. Answers `Done`.
     NoteReceived(DeliveryId),
+    /// A webhook is owed with the end of this exchange, which may have come (E22): on disk before its call hears `ok`.
+    /// Answers `Done` or `Missing`.
+    OweWebhook(DeliveryId),
     /// Raise the terminal's epoch if [`decide_hello`] accepts it. Answers `Raised`, `StaleHello`, `WrongJournal` or
     /// `NotBoarded`.
     TakeHello(Box<HelloClaim>),
@@ -552,6 +557,7 @@ mod tests {
             journal: None,
             epoch: EPOCH,
             received: false,
+            webhook: false,
             outcome,
         }
     }

@@ -98,6 +98,11 @@ impl Ledger {
                 }
                 Reply::Done
             }
+            Op::OweWebhook(delivery) => {
+                let Some(row) = self.row(&delivery) else { return Reply::Missing };
+                row.record.webhook = true;
+                Reply::Done
+            }
             Op::TakeHello(claim) => {
                 let reply = decide_hello(self.boarded.get(&claim.poi), &claim);
                 if let (Reply::Raised { epoch, .. }, Some(boarded)) =

@@ -8,14 +8,14 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use nexo::Request;
-use relay::exchange::{Call, Standing, WAIT_MAX};
+use relay::exchange::{Call, Heard, ReplyMode, Standing, WAIT_MAX};
 use relay::ledger;
 use sha2::{Digest as _, Sha256};
 
 use crate::access::Caller;
 use crate::fleet::Directory;
 use crate::ids;
-use crate::presence::{Presence, Told};
+use crate::presence::Presence;
 use crate::store::StoreError;
 
 /// Takes requests of Sale systems to terminals.
@@ -41,7 +41,8 @@ impl Exchanges {
         Exchanges { presence, directory }
     }
 
-    /// Sends a request and waits for what its Sale system is to be told: at most `wait`, which is cut to 1-150 s (E11).
+    /// Sends a request and waits for what its Sale system is to be told: at most `wait`, which is cut to 1-150 s (E11),
+    /// and 10 s for one that waits only until the terminal has it (E21).
     ///
     /// Cancel safe: a caller that goes away changes nothing for the terminal (E12).
     ///
@@ -51,8 +52,9 @@ impl Exchanges {
         &self,
         caller: &Caller,
         request: Request,
+        reply: ReplyMode,
         wait: Duration,
-    ) -> Result<(relay::CallId, Told), NotTaken> {
+    ) -> Result<(relay::CallId, Heard), NotTaken> {
         let standing = self.standing(caller, &request).await?;
         let now = self.presence.clock().now().wall;
         let id = self.presence.next_call();
@@ -66,10 +68,11 @@ impl Exchanges {
             exchange: ids::exchange_id(now),
             delivery: ids::delivery_id(now),
             wait: wait.clamp(Duration::from_secs(1), WAIT_MAX),
+            reply,
             request,
         };
-        let told = self.presence.call(standing, call).await;
-        Ok((id, told))
+        let heard = self.presence.call(standing, call).await;
+        Ok((id, heard))
     }
 
     /// Another company's terminal does not exist; one of another merchant account is out of scope.

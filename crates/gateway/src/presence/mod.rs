@@ -17,9 +17,9 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use nexo::PoiId;
-use relay::exchange::{Answer, Call, Desk, Effect, OpId, Report, Source, Standing};
+use relay::exchange::{Answer, Call, Desk, Effect, Heard, OpId, Report, Source, Standing};
 use relay::ledger::{LedgerError, LedgerFacts, Op, Reply};
-use relay::{CallId, ConnectionId, DeliveryId, ExchangeId, GRACE, Now};
+use relay::{CallId, ConnectionId, DeliveryId, GRACE, Now};
 use tokio::sync::{Notify, oneshot};
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
@@ -63,18 +63,9 @@ struct Inner {
     /// When the timers will look at this desk again, the next time last.
     armed: Vec<Duration>,
     links: Vec<(ConnectionId, Arc<Notify>)>,
-    calls: Vec<(CallId, oneshot::Sender<Told>)>,
+    calls: Vec<(CallId, oneshot::Sender<Heard>)>,
     checks: Vec<(CallId, oneshot::Sender<bool>)>,
     hand_ins: Vec<(CallId, DeliveryId, oneshot::Sender<Option<String>>)>,
-}
-
-/// What a Sale system is to be told, and about which exchange.
-#[derive(Debug)]
-pub(crate) struct Told {
-    /// In which words.
-    pub(crate) answer: Answer,
-    /// For `told[]`; none when nothing was recorded.
-    pub(crate) exchange: Option<ExchangeId>,
 }
 
 impl Presence {
@@ -132,7 +123,7 @@ impl Presence {
 
     /// Hands a call to its terminal's desk and waits for the answer. The caller may go away at any time: the exchange
     /// goes on without it (E12).
-    pub(crate) async fn call(self: &Arc<Self>, standing: Standing, call: Call) -> Told {
+    pub(crate) async fn call(self: &Arc<Self>, standing: Standing, call: Call) -> Heard {
         let (sender, receiver) = oneshot::channel();
         let id = call.id;
         let poi = call.request.header().poi_id.clone();
@@ -149,7 +140,7 @@ impl Presence {
             }
         };
         let _leave = Leave { presence: self, counter, call: id };
-        receiver.await.unwrap_or(Told { answer: Answer::TryAgain, exchange: None })
+        receiver.await.unwrap_or(Heard { answer: Answer::TryAgain, repeated: false, exchange: None })
     }
 
     /// The terminal was boarded again: the link that its former token opened ends.
@@ -265,10 +256,10 @@ impl Presence {
                         presence.ledger_replied(&counter, id, reply);
                     });
                 }
-                Effect::Answer(call, answer, exchange) => {
+                Effect::Answer(call, heard) => {
                     if let Some(index) = inner.calls.iter().position(|(c, _)| *c == call) {
                         // A POS that has hung up meanwhile hears nothing; its exchange is as it is.
-                        let _ = inner.calls.swap_remove(index).1.send(Told { answer, exchange });
+                        let _ = inner.calls.swap_remove(index).1.send(heard);
                     }
                 }
                 Effect::Recorded(call, delivery, problem) => {

@@ -11,7 +11,7 @@ use nexo::{
     TransactionIdentification,
 };
 use relay::WallMs;
-use relay::exchange::{Answer, StatusAnswer};
+use relay::exchange::{Answer, Heard, StatusAnswer};
 
 use crate::clock::rfc3339;
 use crate::http::problem::ClassicError;
@@ -21,15 +21,17 @@ use crate::ids;
 const REPEATED: HeaderName = HeaderName::from_static("tillgate-repeated");
 
 /// Writes what a desk answered to `request`.
-pub(super) fn write(request: &Request, answer: Answer, now: WallMs) -> Response {
+pub(super) fn write(request: &Request, heard: Heard, now: WallMs) -> Response {
+    let mut response = written(request, heard.answer, now);
+    if heard.repeated {
+        response.headers_mut().insert(REPEATED, HeaderValue::from_static("true"));
+    }
+    response
+}
+
+fn written(request: &Request, answer: Answer, now: WallMs) -> Response {
     match answer {
-        Answer::Response { message, repeated } => {
-            let mut response = json(message);
-            if repeated {
-                response.headers_mut().insert(REPEATED, HeaderValue::from_static("true"));
-            }
-            response
-        }
+        Answer::Response(message) => json(message),
         Answer::Ok => ok(),
         Answer::NotDelivered => rejected(request, RejectReason::NotDelivered, now),
         Answer::NoResponse => rejected(request, RejectReason::NoResponse, now),
@@ -58,10 +60,10 @@ pub(super) fn write(request: &Request, answer: Answer, now: WallMs) -> Response 
 }
 
 /// One word for what was told, for `told[]`.
-pub(super) fn word(answer: &Answer) -> &'static str {
-    match answer {
-        Answer::Response { repeated: false, .. } => "response",
-        Answer::Response { repeated: true, .. } => "response-repeated",
+pub(super) fn word(heard: &Heard) -> &'static str {
+    match &heard.answer {
+        Answer::Response(_) if heard.repeated => "response-repeated",
+        Answer::Response(_) => "response",
         Answer::Ok => "ok",
         Answer::NotDelivered => "not-delivered",
         Answer::NoResponse => "no-response",

@@ -10,7 +10,7 @@ use axum::extract::State;
 use axum::http::HeaderMap;
 use axum::response::{IntoResponse as _, Response};
 use nexo::Request;
-use relay::exchange::{Answer, WAIT_MAX};
+use relay::exchange::{Answer, Heard, ReplyMode, WAIT_MAX};
 use relay::ledger;
 
 use super::told_body::ToldBody;
@@ -36,21 +36,23 @@ pub(super) async fn call(State(api): State<Arc<SaleApi>>, headers: HeaderMap, bo
         Ok(request) => request,
         Err(error) => return answer::unreadable(&bytes, &error, clock.now().wall),
     };
-    let (call, told) = match api.exchanges.send(&caller, request.clone(), wait(&headers)).await {
-        Ok(told) => told,
+    let sent = api.exchanges.send(&caller, request.clone(), ReplyMode::Sync, wait(&headers));
+    let (call, heard) = match sent.await {
+        Ok(heard) => heard,
         Err(NotTaken::OutOfScope) => {
             return ClassicError::forbidden(format!("Not allowed: {}.", NotTaken::OutOfScope))
                 .into_response();
         }
         Err(NotTaken::Store(error)) => {
             tracing::error!(%error, "a request was refused because the store can't be read");
-            return answer::write(&request, Answer::TryAgain, clock.now().wall);
+            let heard = Heard { answer: Answer::TryAgain, repeated: false, exchange: None };
+            return answer::write(&request, heard, clock.now().wall);
         }
     };
     let at = clock.now().wall;
-    let what = answer::word(&told.answer);
-    let response = answer::write(&request, told.answer, at);
-    match told.exchange {
+    let (what, exchange) = (answer::word(&heard), heard.exchange.clone());
+    let response = answer::write(&request, heard, at);
+    match exchange {
         None => response,
         Some(exchange) => {
             let told = ledger::Told { exchange, call, what, at, written: false };

@@ -44,6 +44,7 @@ macro_rules! conformance_tests {
             ops_of_a_lane_run_in_the_order_of_their_calls,
             an_op_that_fails_fails_alone,
             a_dropped_answer_withdraws_nothing,
+            a_webhook_is_owed_from_its_admission_or_from_a_later_call,
             a_new_ledger_is_complete_since_it_was_made,
             a_fence_stands_for_48_hours_also_when_the_clock_was_set_back,
             a_hello_is_shown_with_the_terminal,
@@ -272,6 +273,7 @@ pub(super) fn payment(n: usize, key: ExchangeKey, epoch: u64, at: WallMs) -> Adm
             journal: Some(journal_id("j_1")),
             epoch: Epoch(epoch),
             received: false,
+            webhook: false,
             outcome: Outcome::Open,
         },
         message: Bytes::from_static(b"{\"SaleToPOIRequest\":{}}"),
@@ -323,6 +325,7 @@ enum Step {
     Withdraw(usize),
     Settle { delivery: usize, outcome: usize, evidence: bool },
     NoteReceived(usize),
+    OweWebhook(usize),
     TakeHello { poi: usize, journal: usize, attempt: u64 },
     OpenDeliveries(usize),
     SettleHello { poi: usize, epoch: u64, settled: Vec<(usize, usize)> },
@@ -385,6 +388,7 @@ fn step() -> impl Strategy<Value = Step> {
         5 => (delivery.clone(), outcome.clone(), any::<bool>())
             .prop_map(|(delivery, outcome, evidence)| Step::Settle { delivery, outcome, evidence }),
         1 => delivery.clone().prop_map(Step::NoteReceived),
+        1 => delivery.clone().prop_map(Step::OweWebhook),
         2 => (0..POIS, 0..3_usize, 0..6_u64)
             .prop_map(|(poi, journal, attempt)| Step::TakeHello { poi, journal: journal / 2, attempt }),
         1 => (0..POIS).prop_map(Step::OpenDeliveries),
@@ -433,6 +437,7 @@ fn op_of(step: &Step, made: &mut usize, at: WallMs) -> Op {
                     .clone();
             admission.record.digest = Digest([digest; 32]);
             admission.record.encrypted = digest == 1;
+            admission.record.webhook = sale == 1;
             admission.record.journal = (epoch > 0).then(|| journal_id("j_0"));
             admission.record.outcome = outcome_for(outcome);
             admit(&admission)
@@ -444,6 +449,7 @@ fn op_of(step: &Step, made: &mut usize, at: WallMs) -> Op {
             evidence: evidence.then(|| Evidence { kind: EvidenceKind::Conflict, message: bytes() }),
         },
         Step::NoteReceived(n) => Op::NoteReceived(delivery_of(n)),
+        Step::OweWebhook(n) => Op::OweWebhook(delivery_of(n)),
         Step::TakeHello { poi, journal, attempt } => {
             take_hello(hello(u32::try_from(poi).unwrap(), &format!("j_{journal}"), attempt, at))
         }
@@ -619,6 +625,24 @@ pub(super) async fn a_dropped_answer_withdraws_nothing<D: Database>() {
     drop(bench.store.add_terminal(new_terminal(&poi(1), ams())));
     assert_eq!(records(bench.op(Op::FindDelivery(delivery(1))).await).len(), 1);
     assert!(bench.store.terminal(&poi(1)).await.unwrap().is_some());
+}
+
+pub(super) async fn a_webhook_is_owed_from_its_admission_or_from_a_later_call<D: Database>() {
+    let bench = bench::<D>().await;
+    let mut owed = payment(1, service_key(1, "1"), 0, START);
+    owed.record.webhook = true;
+    let later = payment(2, service_key(1, "2"), 0, START);
+    bench.op(admit(&owed)).await;
+    bench.op(admit(&later)).await;
+    assert_eq!(bench.op(Op::OweWebhook(delivery(3))).await, Reply::Missing);
+    let keys = || vec![service_key(1, "1"), service_key(1, "2")];
+    let look = || Op::Look { keys: keys(), company: "ACME".into(), at: START };
+    let webhooks = |reply| records(reply).iter().map(|r| r.webhook).collect::<Vec<_>>();
+    assert_eq!(webhooks(bench.op(look()).await), [true, false]);
+    bench.op(settle(2, answered("{}"))).await;
+    assert_eq!(bench.op(Op::OweWebhook(delivery(2))).await, Reply::Done);
+    let bench = bench.reopen();
+    assert_eq!(webhooks(bench.op(look()).await), [true, true]);
 }
 
 pub(super) async fn a_new_ledger_is_complete_since_it_was_made<D: Database>() {

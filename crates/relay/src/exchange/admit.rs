@@ -8,7 +8,7 @@ use nexo::{ErrorCondition, MessageCategory};
 use super::inquire::Reference;
 use super::{
     Answer, COMMIT_RETRY, COMMIT_WAIT, Call, Desk, EXCHANGES_MAX, EXCHANGES_WITH_QUESTIONS_MAX, Exchange,
-    IN_MEMORY_MAX, Purpose, Standing, State, WAITERS_MAX, Waiter, is_question,
+    IN_MEMORY_MAX, Purpose, ReplyMode, Standing, State, WAITERS_MAX, Waiter, is_question,
 };
 use crate::id::{DeliveryId, Epoch};
 use crate::ledger::{
@@ -24,6 +24,8 @@ pub(super) enum Meeting {
     Join,
     /// Tell this.
     Tell(Answer),
+    /// Tell this, which was recorded: it is the same request once more (E4).
+    Repeat(Answer),
     /// The ServiceID is free again (E7).
     Free,
 }
@@ -33,9 +35,9 @@ impl Desk {
     /// answer (E18).
     pub(super) fn ask(&mut self, now: Now, call: Call, asks_for: Option<Reference>) {
         let new = self.record_of(now, &call);
-        let waiter = Waiter { call: call.id, deadline: now.mono + call.wait };
+        let waiter = Waiter::of(&call, now);
         if let Some(index) = self.find(now, &new.key) {
-            return self.meet_open(now, index, &new, waiter);
+            return self.meet_open(now, index, new, call.caller.company, waiter);
         }
         if !self.has_place_for(&new.category) {
             return self.tell(call.id, Answer::TooMany, None);
@@ -47,7 +49,7 @@ impl Desk {
             message: call.request.bytes().clone(),
             caller: call.caller,
             state: State::Held { since: now.mono },
-            deadline: waiter.deadline,
+            deadline: now.mono + call.wait,
             rerouted: false,
             aborted: false,
             asks_for,
@@ -90,6 +92,7 @@ impl Desk {
             journal: None,
             epoch: Epoch(0),
             received: false,
+            webhook: call.reply == ReplyMode::Async,
             outcome: Outcome::Open,
         }
     }
@@ -117,6 +120,8 @@ impl Desk {
             return self.look_for_own(now, x.record, x.caller.company, x.waiters);
         };
         let x = &mut self.exchanges[index];
+        // What never leaves the gateway ends with its call: nobody hears `ok`.
+        x.record.webhook &= outcome == Outcome::Open;
         x.record.outcome = outcome;
         x.state = State::Admitting { since: now.mono };
         let op = Op::Admit(Box::new(Admission {
@@ -200,17 +205,47 @@ impl Desk {
 
     /// The identity belonged to another record: this request is a repeat of it, or clashes with it.
     fn found_instead(&mut self, now: Now, index: usize, record: Record) {
-        let Exchange { record: new, waiters, aborters, .. } = self.exchanges.remove(index);
-        match self.meet(now, &record, &new) {
-            Meeting::Tell(answer) => self.tell_all(waiters, &answer, Some(&record.exchange)),
-            Meeting::Join | Meeting::Free => self.join_recorded(now, record, waiters),
-        }
+        let Exchange { record: new, caller, waiters, aborters, .. } = self.exchanges.remove(index);
+        let meeting = match self.meet(now, &record, &new) {
+            Meeting::Free => Meeting::Join,
+            meeting => meeting,
+        };
+        self.carry_on(now, record, meeting, new, caller.company, waiters);
         // The Abort came for a request that had left earlier: it is for the POS to look at that one's end.
         self.tell_all(aborters, &Answer::NoResponse, None);
     }
 
+    /// Carries out what a record means for those who have sent `new`.
+    pub(super) fn carry_on(
+        &mut self,
+        now: Now,
+        record: Record,
+        meeting: Meeting,
+        new: Record,
+        company: Box<str>,
+        waiters: Vec<Waiter>,
+    ) {
+        let (owing, waiters) = match &meeting {
+            Meeting::Join | Meeting::Repeat(Answer::Response(_)) => {
+                waiters.into_iter().partition(|w| w.needs_webhook_for(&record))
+            }
+            _ => (Vec::new(), waiters),
+        };
+        match meeting {
+            Meeting::Join => self.join_recorded(now, record.clone(), waiters),
+            Meeting::Tell(answer) => self.tell_all(waiters, &answer, Some(&record.exchange)),
+            Meeting::Repeat(answer) => self.tell_again(waiters, &answer, &record.exchange),
+            Meeting::Free => self.tell_all(waiters, &Answer::TryAgain, None),
+        }
+        self.owe_webhook(now, record.delivery, new, company, owing);
+    }
+
     /// Takes an open exchange back into memory for those who wait for it.
     pub(super) fn join_recorded(&mut self, now: Now, record: Record, waiters: Vec<Waiter>) {
+        if waiters.is_empty() {
+            return;
+        }
+        let record_owes = record.webhook;
         let index = match self.find(now, &record.key) {
             Some(index) => index,
             None if self.exchanges.len() >= IN_MEMORY_MAX => {
@@ -221,32 +256,48 @@ impl Desk {
                 self.exchanges.len() - 1
             }
         };
+        self.exchanges[index].record.webhook |= record_owes;
         for waiter in waiters {
             self.join(index, waiter);
         }
     }
 
     /// A repeat, or a clash, with an exchange that is open in memory.
-    fn meet_open(&mut self, now: Now, index: usize, new: &Record, waiter: Waiter) {
-        let x = &self.exchanges[index];
-        if !is_same_request(&x.record, new) {
+    pub(super) fn meet_open(
+        &mut self,
+        now: Now,
+        index: usize,
+        new: Record,
+        company: Box<str>,
+        waiter: Waiter,
+    ) {
+        let x = &mut self.exchanges[index];
+        if !is_same_request(&x.record, &new) {
             // Whose ServiceID it is, only the ledger can tell: this one may be the repeat, and that one the clash.
             if matches!(x.state, State::Held { .. } | State::Admitting { .. } | State::Withdrawing { .. }) {
                 return self.tell(waiter.call, Answer::TryAgain, None);
             }
-            let answer = clash(&x.record, new, ErrorCondition::IN_PROGRESS);
+            let answer = clash(&x.record, &new, ErrorCondition::IN_PROGRESS);
             let exchange = x.record.exchange.clone();
             return self.tell(waiter.call, answer, Some(&exchange));
         }
+        if matches!(x.state, State::Held { .. }) {
+            x.record.webhook |= new.webhook; // It goes to the disk with the admission.
+        }
         if x.record.outcome.is_undecided() || !matches!(x.state, State::Loose) {
+            if waiter.needs_webhook_for(&x.record) && !matches!(x.state, State::Withdrawing { .. }) {
+                let delivery = x.record.delivery.clone();
+                return self.owe_webhook(now, delivery, new, company, vec![waiter]);
+            }
             return self.join(index, waiter);
         }
         // It is decided, and in memory only because its result came once more.
         let record = x.record.clone();
-        match self.meet(now, &record, new) {
-            Meeting::Tell(answer) => self.tell(waiter.call, answer, Some(&record.exchange)),
-            Meeting::Join | Meeting::Free => self.tell(waiter.call, Answer::TryAgain, None),
-        }
+        let meeting = match self.meet(now, &record, &new) {
+            Meeting::Join => Meeting::Free,
+            meeting => meeting,
+        };
+        self.carry_on(now, record, meeting, new, company, vec![waiter]);
     }
 
     /// One more who waits for an exchange in memory.
@@ -256,11 +307,13 @@ impl Desk {
         let exchange = x.record.exchange.clone();
         let answer = match &x.state {
             State::Withdrawing { .. } => Answer::TryAgain,
+            _ if waiter.reply == ReplyMode::Async && x.record.received => Answer::Ok,
             State::Settling(settling) if settling.told => match &settling.outcome {
                 Outcome::Answered(Answered::Message(message))
                     if x.is_from_terminal() && !x.needs_fence(message) =>
                 {
-                    Answer::Response { message: message.clone(), repeated: true }
+                    let answer = Answer::Response(message.clone());
+                    return self.tell_again(vec![waiter], &answer, &exchange);
                 }
                 _ => Answer::TryAgain,
             },
@@ -292,7 +345,7 @@ impl Desk {
         Meeting::Tell(if !same {
             clash(record, new, ErrorCondition::NOT_ALLOWED)
         } else if is_repeatable(&record.category) {
-            self.answer_of(now, &record.outcome, record, true)
+            return Meeting::Repeat(self.answer_of(now, &record.outcome, record));
         } else {
             Answer::Failure {
                 condition: ErrorCondition::NOT_ALLOWED,
@@ -369,6 +422,13 @@ impl Desk {
         } else {
             Answer::NotDelivered
         }
+    }
+}
+
+impl Waiter {
+    /// Whether it may only hear of this exchange once a webhook is owed for it (E22).
+    fn needs_webhook_for(&self, record: &Record) -> bool {
+        self.reply == ReplyMode::Async && !record.webhook
     }
 }
 

@@ -8,7 +8,8 @@ use nexo::{MessageCategory, Response};
 
 use super::{
     Answer, COMMIT_GIVE_UP, COMMIT_RETRY, Desk, Effect, Exchange, IN_MEMORY_MAX, LinkOrder, OPS_MAX, OpId,
-    Purpose, RECEIVED_MAX, RECEIVED_PROBE, Report, Settling, Source, State, TERMINAL_LEAD, UNPLACED_MAX,
+    Purpose, RECEIVED_MAX, RECEIVED_PROBE, ReplyMode, Report, Settling, Source, State, TERMINAL_LEAD,
+    UNPLACED_MAX,
 };
 use crate::frame::{Deliver, ResultMessage, ToTerminal};
 use crate::id::{ConnectionId, DeliveryId};
@@ -80,9 +81,19 @@ impl Desk {
             return;
         }
         let Some(index) = self.find_delivery(delivery) else { return };
-        if !std::mem::replace(&mut self.exchanges[index].record.received, true) {
+        if !self.exchanges[index].record.received {
+            self.has_it(index);
             self.store(Purpose::Note, Op::NoteReceived(delivery.clone()));
         }
+    }
+
+    /// The terminal has this exchange: whoever waited for that alone hears it (E21).
+    pub(super) fn has_it(&mut self, index: usize) {
+        let x = &mut self.exchanges[index];
+        x.record.received = true;
+        let exchange = x.record.exchange.clone();
+        let waiters = x.waiters.extract_if(.., |w| w.reply == ReplyMode::Async).collect();
+        self.tell_all(waiters, &Answer::Ok, Some(&exchange));
     }
 
     /// The terminal says what became of a delivery. What an older link says no longer counts: the terminal hands it in
@@ -164,14 +175,14 @@ impl Desk {
     /// Holds a report against its exchange (E15).
     fn judge(&mut self, now: Now, index: usize, source: Source, report: Report) {
         let x = &mut self.exchanges[index];
-        let received = std::mem::replace(&mut x.record.received, true);
         if x.is_unwritten() {
             // It names a delivery that nobody has written: whatever it is, it is no answer to it.
-            x.record.received = received;
             let evidence = Evidence { kind: EvidenceKind::Misfit, message: message_of(&report) };
             let delivery = x.record.delivery.clone();
             return self.keep(now, &delivery, evidence, vec![source], "not delivered yet");
         }
+        self.has_it(index);
+        let x = &mut self.exchanges[index];
         let verdict = verdict(&x.record, report);
         if let State::Settling(settling) = &x.state {
             if is_same(&settling.outcome, &verdict.outcome) {
@@ -329,7 +340,7 @@ impl Desk {
                 let outcome = settling.outcome.clone();
                 let x = self.exchanges.remove(index);
                 let answer = match outcome {
-                    Outcome::Answered(_) => self.answer_of(now, &outcome, &x.record, false),
+                    Outcome::Answered(_) => self.answer_of(now, &outcome, &x.record),
                     _ => Answer::NoResponse,
                 };
                 self.tell_all(x.waiters, &answer, None);
@@ -354,7 +365,7 @@ impl Desk {
     pub(super) fn finish(&mut self, now: Now, index: usize, outcome: &Outcome, problem: Option<String>) {
         let x = self.exchanges.remove(index);
         self.recorded(&x.reporters, &x.record.delivery, problem);
-        let answer = self.answer_of(now, outcome, &x.record, false);
+        let answer = self.answer_of(now, outcome, &x.record);
         let fenced_first = match outcome {
             Outcome::Answered(Answered::Message(message)) => x.needs_fence(message),
             _ => false,
@@ -483,7 +494,9 @@ impl Desk {
         {
             x.state = State::Loose;
         }
-        if !late.is_empty() && x.record.outcome == Outcome::Open && !x.is_unwritten() {
+        // Who waits for its receipt alone has given up early: it goes on (E21).
+        let over = late.iter().any(|w| w.reply == ReplyMode::Sync);
+        if over && x.record.outcome == Outcome::Open && !x.is_unwritten() {
             x.record.outcome = Outcome::Unknown;
             let op =
                 Op::Settle { delivery: x.record.delivery.clone(), outcome: Outcome::Unknown, evidence: None };
@@ -510,7 +523,7 @@ impl Desk {
                 matches!(&outcome, Outcome::Answered(Answered::Message(message)) if x.needs_fence(message));
             // The terminal's true answer is told without its commit (E23); whatever else must be on disk first (E7, E16).
             let answer = match from_terminal && !not_found {
-                true => self.answer_of(now, &outcome, &self.exchanges[index].record, false),
+                true => self.answer_of(now, &outcome, &self.exchanges[index].record),
                 false => Answer::TryAgain,
             };
             self.tell_all(waiters, &answer, Some(&exchange));

@@ -154,7 +154,7 @@ impl Desk {
         let connection = pending.connection().clone();
         for delivery in resumed {
             if let Some(index) = self.find_delivery(&delivery) {
-                self.exchanges[index].record.received = true;
+                self.has_it(index);
             }
             self.store(Purpose::Note, Op::NoteReceived(delivery));
         }

@@ -7,10 +7,10 @@ use nexo::{ErrorCondition, MessageCategory, MessageReference};
 
 use super::admit::{Meeting, fenced};
 use super::{
-    ABORT_WAIT, Answer, COMMIT_WAIT, Call, Desk, INQUIRIES_MAX, Purpose, Standing, State, StatusAnswer,
-    WAITERS_MAX, Waiter,
+    ABORT_WAIT, Answer, COMMIT_WAIT, Call, Desk, INQUIRIES_MAX, Purpose, ReplyMode, Standing, State,
+    StatusAnswer, WAITERS_MAX, Waiter,
 };
-use crate::id::CallId;
+use crate::id::{CallId, DeliveryId};
 use crate::ledger::{
     Answered, Caller, ExchangeKey, FenceReason, LedgerError, Op, Outcome, Record, Refused, Reply,
     is_repeatable,
@@ -82,6 +82,11 @@ enum Kind {
     Fence { reference: Reference, then: Answer },
     /// A request that was never recorded is told that it did not reach a terminal, once its fence is on disk.
     Close { category: MessageCategory },
+    /// A call that does not wait for the end has joined this delivery, for which no webhook was owed: it is from here on
+    /// (E22).
+    Owe { delivery: DeliveryId, new: Record, company: Box<str> },
+    /// The webhook is owed, and the exchange has left memory meanwhile: what became of it?
+    Owed { new: Record, company: Box<str> },
 }
 
 /// A TransactionStatus that the ledger may answer.
@@ -103,6 +108,15 @@ impl Inquiry {
 impl Desk {
     /// A TransactionStatus: answered by the ledger where it can, by the terminal otherwise (E16-E18).
     pub(super) fn transaction_status(&mut self, now: Now, call: Call) {
+        if call.reply == ReplyMode::Async {
+            // Its answer must not be older than the POS's next step; a webhook may come at any time.
+            let answer = Answer::Failure {
+                condition: ErrorCondition::NOT_ALLOWED,
+                message: "A TransactionStatus is answered at once: send it as a synchronous request.".into(),
+                exchange: None,
+            };
+            return self.tell(call.id, answer, None);
+        }
         let Some(status) = call.request.transaction_status() else {
             return self.ask(now, call, None); // Encrypted or unreadable: only the terminal can tell.
         };
@@ -140,7 +154,7 @@ impl Desk {
         }
         let keys = vec![super::admit::own_key(&call), reference.key.clone()];
         let op = Op::Look { keys, company: call.caller.company.clone(), at: now.wall };
-        let waiter = Waiter { call: call.id, deadline: now.mono + call.wait };
+        let waiter = Waiter::of(&call, now);
         let question = StatusQuestion { call, reference, reprint };
         self.inquire(now, vec![waiter], Kind::Status(Box::new(question)), op);
     }
@@ -159,7 +173,7 @@ impl Desk {
         let Some(index) = named.filter(|_| !self.facts.is_recovering(now.wall)) else {
             return self.ask(now, call, None);
         };
-        let aborter = Waiter { call: call.id, deadline: now.mono + call.wait };
+        let aborter = Waiter::of(&call, now);
         let x = &mut self.exchanges[index];
         if !matches!(x.state, State::Held { .. } | State::Admitting { .. } | State::Queued) {
             return self.ask(now, call, None);
@@ -215,6 +229,19 @@ impl Desk {
         self.inquire(now, waiters, Kind::Fence { reference, then }, op);
     }
 
+    /// Has a webhook owed for this delivery before these calls hear anything about it.
+    pub(super) fn owe_webhook(
+        &mut self,
+        now: Now,
+        delivery: DeliveryId,
+        new: Record,
+        company: Box<str>,
+        waiters: Vec<Waiter>,
+    ) {
+        let op = Op::OweWebhook(delivery.clone());
+        self.inquire(now, waiters, Kind::Owe { delivery, new, company }, op);
+    }
+
     fn inquire(&mut self, now: Now, waiters: Vec<Waiter>, kind: Kind, op: Op) {
         let Some(call) = waiters.first().map(|w| w.call) else { return };
         if self.inquiries.len() >= INQUIRIES_MAX {
@@ -246,11 +273,43 @@ impl Desk {
                 };
                 self.tell_all(waiters, &answer, Some(&record.exchange));
             }
+            (Kind::Owe { delivery, new, company }, Ok(Reply::Done)) => {
+                self.webhook_owed(now, &delivery, new, company, waiters);
+            }
+            (Kind::Owed { new, company }, Ok(Reply::Records { records, .. })) => {
+                match records.into_iter().next() {
+                    Some(record) => {
+                        let meeting = self.meet(now, &record, &new);
+                        self.carry_on(now, record, meeting, new, company, waiters);
+                    }
+                    None => self.tell_all(waiters, &Answer::TryAgain, None),
+                }
+            }
             (Kind::Close { category }, Ok(_)) => {
                 let answer = self.absent_answer(now, &category);
                 self.tell_all(waiters, &answer, None);
             }
             _ => self.tell_all(waiters, &Answer::TryAgain, None),
+        }
+    }
+
+    /// The webhook is owed: whoever joined goes on to wait, if there is still something to wait for.
+    fn webhook_owed(
+        &mut self,
+        now: Now,
+        delivery: &DeliveryId,
+        new: Record,
+        company: Box<str>,
+        waiters: Vec<Waiter>,
+    ) {
+        let Some(index) = self.find_delivery(delivery) else {
+            let op = Op::Look { keys: vec![new.key.clone()], company: company.clone(), at: now.wall };
+            return self.inquire(now, waiters, Kind::Owed { new, company }, op);
+        };
+        self.exchanges[index].record.webhook = true;
+        for waiter in waiters {
+            // None is told in a way that takes the exchange out of memory.
+            self.meet_open(now, index, new.clone(), company.clone(), waiter);
         }
     }
 
@@ -268,10 +327,9 @@ impl Desk {
             return self.tell_all(waiters, &fenced(reason), None);
         }
         if let Some(record) = record {
-            match self.meet(now, &record, &new) {
-                Meeting::Join => return self.join_recorded(now, record, waiters),
-                Meeting::Tell(answer) => return self.tell_all(waiters, &answer, Some(&record.exchange)),
-                Meeting::Free => {}
+            let meeting = self.meet(now, &record, &new);
+            if !matches!(meeting, Meeting::Free) {
+                return self.carry_on(now, record, meeting, new, company.into(), waiters);
             }
         }
         let never_ran = !self.facts.is_recovering(now.wall);
@@ -311,7 +369,9 @@ impl Desk {
             match self.meet(now, record, &Record { category: call.request.header().category.clone(), ..new })
             {
                 Meeting::Join => return self.join_recorded(now, record.clone(), waiters),
-                Meeting::Tell(answer) => return self.tell_all(waiters, &answer, Some(&record.exchange)),
+                Meeting::Tell(answer) | Meeting::Repeat(answer) => {
+                    return self.tell_all(waiters, &answer, Some(&record.exchange));
+                }
                 Meeting::Free => {}
             }
         }

@@ -44,6 +44,9 @@ pub const TERMINAL_LEAD: Duration = Duration::from_secs(5);
 /// How long an Abort or an InputUpdate waits for the terminal (E20).
 pub const ABORT_WAIT: Duration = Duration::from_secs(5);
 
+/// How long a call that does not wait for the end waits for the terminal to have it (E21).
+pub const RECEIPT_WAIT: Duration = Duration::from_secs(10);
+
 /// How long a commit may take before the POS is answered without it (E1, E7, E23).
 pub const COMMIT_WAIT: Duration = Duration::from_secs(2);
 
@@ -116,19 +119,37 @@ pub struct Call {
     pub delivery: DeliveryId,
     /// How long the POS waits: 1 to 150 s (E11).
     pub wait: Duration,
+    /// What it waits for.
+    pub reply: ReplyMode,
+}
+
+/// What a call waits for. Abort and InputUpdate have no response, so they are always waited for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum ReplyMode {
+    /// The end of the exchange.
+    Sync,
+    /// That the terminal has the request; its end is then owed by webhook (E21, E22).
+    Async,
+}
+
+/// What a call hears.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Heard {
+    /// The answer.
+    pub answer: Answer,
+    /// It was recorded earlier, and this call is a repeat (E4).
+    pub repeated: bool,
+    /// The exchange that it is about, for `told[]`.
+    pub exchange: Option<ExchangeId>,
 }
 
 /// What a Sale system is told. A dialect only changes how it is written.
 #[derive(Clone, Debug, PartialEq)]
 pub enum Answer {
-    /// The terminal's own response, byte for byte.
-    Response {
-        /// `{"SaleToPOIResponse":{…}}`.
-        message: Bytes,
-        /// It was recorded earlier, and this call is a repeat (E4).
-        repeated: bool,
-    },
-    /// The request is done and has no response, as with Abort (E20).
+    /// The terminal's own response, byte for byte: `{"SaleToPOIResponse":{…}}`.
+    Response(Bytes),
+    /// The request is done and has no response, as with Abort (E20), or the terminal has it and its end comes by webhook
+    /// (E21).
     Ok,
     /// It did not reach the terminal: nothing was written to a link, or a `hello` proved it (E10).
     NotDelivered,
@@ -167,8 +188,8 @@ pub enum StatusAnswer {
 pub enum Effect {
     /// Hand this to the store, in order, and its reply to [`Desk::handle_ledger`].
     Store(OpId, Op),
-    /// Answer this call; the exchange is named when there is one, for `told[]`.
-    Answer(CallId, Answer, Option<ExchangeId>),
+    /// Answer this call.
+    Answer(CallId, Heard),
     /// Tell this maintenance call that a result is on disk.
     Recorded(CallId, DeliveryId, Option<String>),
     /// Answer this question about presence.
@@ -309,6 +330,26 @@ struct Settling {
 struct Waiter {
     call: CallId,
     deadline: Duration,
+    reply: ReplyMode,
+}
+
+impl Waiter {
+    /// The call's own POS, from now on.
+    fn of(call: &Call, now: Now) -> Waiter {
+        let wait = match call.reply {
+            ReplyMode::Sync => call.wait,
+            ReplyMode::Async => call.wait.min(RECEIPT_WAIT),
+        };
+        Waiter { call: call.id, deadline: now.mono + wait, reply: call.reply }
+    }
+
+    /// Who does not wait for the end hears only that there is one.
+    fn hears(&self, answer: &Answer) -> Answer {
+        match (self.reply, answer) {
+            (ReplyMode::Async, Answer::Response(_)) => Answer::Ok,
+            (_, answer) => answer.clone(),
+        }
+    }
 }
 
 /// Why an op was handed to the store.
@@ -395,11 +436,13 @@ impl Desk {
         if self.ops.len() >= OPS_MAX {
             self.tell(call.id, Answer::TryAgain, None);
         } else if *category == MessageCategory::ABORT {
+            call.reply = ReplyMode::Sync;
             self.abort(now, call);
         } else if *category == MessageCategory::TRANSACTION_STATUS {
             self.transaction_status(now, call);
         } else if *category == MessageCategory::INPUT_UPDATE {
             call.wait = call.wait.min(ABORT_WAIT);
+            call.reply = ReplyMode::Sync;
             self.ask(now, call, None);
         } else {
             self.ask(now, call, None);
@@ -552,12 +595,22 @@ impl Desk {
     }
 
     fn tell(&mut self, call: CallId, answer: Answer, exchange: Option<&ExchangeId>) {
-        self.effects.push_back(Effect::Answer(call, answer, exchange.cloned()));
+        let heard = Heard { answer, repeated: false, exchange: exchange.cloned() };
+        self.effects.push_back(Effect::Answer(call, heard));
     }
 
     fn tell_all(&mut self, waiters: Vec<Waiter>, answer: &Answer, exchange: Option<&ExchangeId>) {
         for waiter in waiters {
-            self.tell(waiter.call, answer.clone(), exchange);
+            self.tell(waiter.call, waiter.hears(answer), exchange);
+        }
+    }
+
+    /// Tells once more what was recorded (E4).
+    fn tell_again(&mut self, waiters: Vec<Waiter>, answer: &Answer, exchange: &ExchangeId) {
+        for waiter in waiters {
+            let answer = waiter.hears(answer);
+            let heard = Heard { answer, repeated: true, exchange: Some(exchange.clone()) };
+            self.effects.push_back(Effect::Answer(waiter.call, heard));
         }
     }
 
@@ -571,11 +624,9 @@ impl Desk {
     }
 
     /// What an outcome sounds like.
-    fn answer_of(&self, now: Now, outcome: &Outcome, record: &Record, repeated: bool) -> Answer {
+    fn answer_of(&self, now: Now, outcome: &Outcome, record: &Record) -> Answer {
         match outcome {
-            Outcome::Answered(Answered::Message(message)) => {
-                Answer::Response { message: message.clone(), repeated }
-            }
+            Outcome::Answered(Answered::Message(message)) => Answer::Response(message.clone()),
             Outcome::Answered(Answered::Empty) => Answer::Ok,
             Outcome::NeverReached => self.absent_answer(now, &record.category),
             Outcome::Refused(Refused::Aborted) => Answer::Failure {

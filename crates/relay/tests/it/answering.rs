@@ -7,7 +7,7 @@ use relay::ledger::{Cannot, Outcome};
 use relay::{CloseReason, Status};
 
 use crate::message::{payment, status};
-use crate::pair::{Mode, Pair};
+use crate::pair::{Mode, Pair, Turn};
 
 const SECOND: Duration = Duration::from_secs(1);
 
@@ -21,7 +21,7 @@ fn e23_the_pos_is_answered_after_the_commit_of_the_result() {
     assert_eq!(pair.terminal.resume().len(), 1);
     pair.mode = Mode::Prompt;
     pair.drive();
-    assert!(matches!(pair.answer(sent), Some(Answer::Response { repeated: false, .. })));
+    assert!(pair.heard_response(sent, Turn::First));
     assert!(pair.terminal.resume().is_empty());
     assert!(pair.gateway.is_idle());
 }
@@ -34,11 +34,11 @@ fn e23_after_two_seconds_it_gets_the_true_answer_all_the_same_and_recorded_is_wi
         pair.works = true;
         pair.live(2 * SECOND);
         let told = pair.answer(sent);
-        assert!(matches!(told, Some(Answer::Response { repeated: false, .. })));
+        assert!(pair.heard_response(sent, Turn::First));
         assert_eq!(pair.terminal.resume().len(), 1);
         // Whoever repeats now hears the same.
-        let Some(Answer::Response { message, .. }) = told else { panic!("no response") };
-        assert_eq!(pair.ask(&payment("42")), Some(Answer::Response { message, repeated: true }));
+        let Some(Answer::Response(message)) = told else { panic!("no response") };
+        assert_eq!(pair.ask_heard(&payment("42")), (Answer::Response(message), Turn::Again));
         pair.mode = Mode::Prompt;
         pair.live(SECOND);
         assert!(matches!(pair.outcome("42"), Some(Outcome::Answered(_))));
@@ -78,7 +78,7 @@ fn e23_after_ten_seconds_the_link_is_closed_so_that_the_next_hello_hands_it_in_a
     assert_eq!(pair.gateway.presence().status(pair.now), Status::Online);
     pair.live(SECOND);
     assert_eq!(pair.sockets[0].closed, Some(CloseReason::Draining));
-    assert!(matches!(pair.answer(sent), Some(Answer::Response { .. })));
+    assert!(matches!(pair.answer(sent), Some(Answer::Response(_))));
     assert!(pair.gateway.is_idle());
     pair.mode = Mode::Prompt;
     pair.arrive();
@@ -96,7 +96,7 @@ fn e23_a_commit_that_is_told_as_failed_and_was_done_is_no_conflict() {
     assert_eq!(pair.answer(sent), None);
     pair.mode = Mode::Prompt;
     pair.live(SECOND);
-    assert!(matches!(pair.answer(sent), Some(Answer::Response { .. })));
+    assert!(matches!(pair.answer(sent), Some(Answer::Response(_))));
     assert!(pair.alarms.is_empty());
     assert!(pair.gateway.is_idle());
 }

@@ -7,7 +7,7 @@ use relay::ledger::{Answered, Cannot, EvidenceKind, Outcome};
 use relay::{CloseReason, Status, ToGateway};
 
 use crate::message::{diagnosis, payment, response, status};
-use crate::pair::{Mode, Pair, delivery};
+use crate::pair::{Mode, Pair, Turn, delivery};
 
 const SECOND: Duration = Duration::from_secs(1);
 
@@ -129,7 +129,7 @@ fn e11_a_link_lost_in_mid_exchange_keeps_the_pos_waiting_for_a_minute() {
     assert_eq!(pair.answer(sent), None);
     pair.works = true;
     pair.arrive();
-    assert!(matches!(pair.answer(sent), Some(Answer::Response { .. })));
+    assert!(matches!(pair.answer(sent), Some(Answer::Response(_))));
     assert!(pair.gateway.is_idle());
 }
 
@@ -209,7 +209,7 @@ fn e14_a_stale_hello_takes_nothing_over() {
     pair.drive();
     assert_eq!(pair.sockets[stale].closed, Some(CloseReason::Protocol("stale hello".into())));
     assert_eq!(pair.epoch(), epoch);
-    assert!(matches!(pair.ask(&payment("42")), Some(Answer::Response { .. })));
+    assert!(matches!(pair.ask(&payment("42")), Some(Answer::Response(_))));
     assert!(pair.gateway.is_idle());
 }
 
@@ -277,7 +277,7 @@ fn e14_what_is_in_resume_counts_as_received_and_waits_for_its_result() {
     assert_eq!(pair.record("42").map(|r| r.received), Some(true));
     pair.works = true;
     pair.drive();
-    assert!(matches!(pair.answer(sent), Some(Answer::Response { .. })));
+    assert!(matches!(pair.answer(sent), Some(Answer::Response(_))));
     assert!(pair.gateway.is_idle());
 }
 
@@ -392,7 +392,7 @@ fn e14_a_hello_that_the_store_leaves_without_reply_is_closed_after_ten_seconds()
     assert_eq!(pair.gateway.presence().lease(), None);
     assert!(pair.gateway.is_idle());
     pair.arrive();
-    assert!(matches!(pair.ask(&payment("42")), Some(Answer::Response { .. })));
+    assert!(matches!(pair.ask(&payment("42")), Some(Answer::Response(_))));
 }
 
 #[test]
@@ -406,7 +406,7 @@ fn e14_a_request_that_comes_while_a_hello_is_taken_goes_to_the_new_link() {
     assert_eq!((pair.answer(money), pair.answer(question)), (None, None));
     pair.mode = Mode::Prompt;
     pair.drive();
-    assert!(matches!(pair.answer(money), Some(Answer::Response { .. })));
+    assert!(matches!(pair.answer(money), Some(Answer::Response(_))));
     assert!(pair.answer(question).is_some());
     assert!(pair.gateway.is_idle());
 }
@@ -465,7 +465,7 @@ fn e14_what_an_older_link_says_no_longer_counts() {
     assert_eq!((pair.answer(sent), pair.outcome("42")), (None, Some(Outcome::Open)));
     pair.hears = true;
     pair.drive();
-    assert!(matches!(pair.answer(sent), Some(Answer::Response { .. })));
+    assert!(matches!(pair.answer(sent), Some(Answer::Response(_))));
     assert!(pair.alarms.is_empty());
 }
 
@@ -477,7 +477,7 @@ fn e15_a_reply_is_matched_by_its_delivery_and_not_by_the_order_of_arrival() {
     let second = pair.send(&payment("2"));
     pair.drive();
     // The second one is busy, and its answer comes first.
-    assert!(matches!(pair.answer(second), Some(Answer::Response { .. })));
+    assert!(matches!(pair.answer(second), Some(Answer::Response(_))));
     assert_eq!(pair.answer(first), None);
     pair.works = true;
     pair.drive();
@@ -531,8 +531,8 @@ fn e15_a_second_different_result_never_replaces_an_answer() {
     assert_eq!(pair.outcome("42"), outcome);
     assert_eq!(pair.alarms, [delivery]);
     assert_eq!(pair.ledger.evidence()[0].1.kind, EvidenceKind::Conflict);
-    let Some(Answer::Response { message, .. }) = first else { panic!("no response") };
-    assert_eq!(pair.ask(&payment("42")), Some(Answer::Response { message, repeated: true }));
+    let Some(Answer::Response(message)) = first else { panic!("no response") };
+    assert_eq!(pair.ask_heard(&payment("42")), (Answer::Response(message), Turn::Again));
     assert!(pair.gateway.is_idle());
 }
 
@@ -566,7 +566,7 @@ fn e15_a_fitting_result_while_a_misfit_is_on_its_way_to_the_disk_is_recorded_onl
     assert_eq!(pair.terminal.resume().len(), 1);
     pair.mode = Mode::Prompt;
     pair.drive();
-    assert!(matches!(pair.answer(sent), Some(Answer::Response { .. })));
+    assert!(matches!(pair.answer(sent), Some(Answer::Response(_))));
     assert!(pair.terminal.resume().is_empty());
 }
 
@@ -627,7 +627,7 @@ fn a_maintenance_call_hands_results_in_without_a_link() {
     while pair.work() {}
     pair.maintain();
     pair.drive();
-    assert!(matches!(pair.answer(sent), Some(Answer::Response { .. })));
+    assert!(matches!(pair.answer(sent), Some(Answer::Response(_))));
     assert_eq!(pair.recorded_for.len(), 1);
     assert!(pair.terminal.resume().is_empty());
     assert!(pair.gateway.is_idle());

@@ -8,7 +8,7 @@ use relay::exchange::{Answer, Standing};
 use relay::ledger::{LedgerFacts, Outcome};
 
 use crate::message::{diagnosis, display, money, payment, status};
-use crate::pair::{Mode, Pair};
+use crate::pair::{Mode, Pair, Turn};
 
 const SECOND: Duration = Duration::from_secs(1);
 const HOUR: Duration = Duration::from_secs(3600);
@@ -25,12 +25,9 @@ fn e3_a_service_id_belongs_to_its_request_for_48_hours() {
     let mut pair = Pair::connected();
     pair.ask(&payment("42"));
     pair.live(48 * HOUR - SECOND);
-    assert!(matches!(pair.ask(&payment("42")), Some(Answer::Response { repeated: true, .. })));
+    assert!(pair.hears_response(&payment("42"), Turn::Again));
     pair.live(2 * SECOND);
-    assert!(matches!(
-        pair.ask(&money("Payment", "42", "another sale")),
-        Some(Answer::Response { repeated: false, .. })
-    ));
+    assert!(pair.hears_response(&money("Payment", "42", "another sale"), Turn::First));
     assert_eq!((pair.charged("42"), pair.charged("another sale")), (1, 1));
 }
 
@@ -44,7 +41,7 @@ fn e3_devices_of_one_terminal_do_not_share_service_ids() {
     assert_eq!(pair.written.len(), 2);
     pair.works = true;
     pair.drive();
-    assert!(matches!(pair.answer(first), Some(Answer::Response { .. })));
+    assert!(matches!(pair.answer(first), Some(Answer::Response(_))));
     assert!(pair.answer(second).is_some());
 }
 
@@ -71,7 +68,7 @@ fn e4_a_repeat_joins_the_running_exchange_with_its_own_deadline() {
     pair.works = true;
     pair.drive();
     assert_eq!(pair.answer(first), pair.answer(third));
-    assert!(matches!(pair.answer(first), Some(Answer::Response { repeated: false, .. })));
+    assert!(pair.heard_response(first, Turn::First));
     assert_eq!(pair.charged("42"), 1);
     assert!(pair.gateway.is_idle());
 }
@@ -86,7 +83,7 @@ fn e4_a_repeat_that_joins_while_it_is_queued_is_answered_at_its_own_deadline() {
     assert_eq!((pair.answer(first), pair.answer(second)), (None, Some(Answer::NoResponse)));
     pair.transmits = true;
     pair.drive();
-    assert!(matches!(pair.answer(first), Some(Answer::Response { .. })));
+    assert!(matches!(pair.answer(first), Some(Answer::Response(_))));
 }
 
 #[test]
@@ -96,11 +93,9 @@ fn e4_a_repeat_gets_the_recorded_answer_also_with_the_terminal_off() {
     {
         let mut pair = Pair::connected();
         let ask = money(category, "42", "sale");
-        let Some(Answer::Response { message, repeated: false }) = pair.ask(&ask) else {
-            panic!("no response")
-        };
+        let (Answer::Response(message), Turn::First) = pair.ask_heard(&ask) else { panic!("no response") };
         pair.cut_link();
-        assert_eq!(pair.ask(&ask), Some(Answer::Response { message, repeated: true }), "{category}");
+        assert_eq!(pair.ask_heard(&ask), (Answer::Response(message), Turn::Again), "{category}");
         assert_eq!(pair.written.len(), 1);
         assert!(pair.gateway.is_idle());
     }
@@ -189,7 +184,7 @@ fn e7_if_that_commit_fails_the_same_service_id_may_be_used_again() {
     pair.mode = Mode::Prompt;
     pair.live(SECOND);
     pair.arrive();
-    assert!(matches!(pair.ask(&payment("42")), Some(Answer::Response { .. })));
+    assert!(matches!(pair.ask(&payment("42")), Some(Answer::Response(_))));
 }
 
 #[test]
@@ -197,7 +192,7 @@ fn e7_for_other_categories_the_service_id_is_free_again() {
     let mut pair = Pair::new();
     assert_eq!(pair.ask(&diagnosis("7")), Some(Answer::NotDelivered));
     pair.arrive();
-    assert!(matches!(pair.ask(&diagnosis("7")), Some(Answer::Response { .. })));
+    assert!(matches!(pair.ask(&diagnosis("7")), Some(Answer::Response(_))));
     assert!(pair.gateway.is_idle());
 }
 

@@ -21,6 +21,8 @@ mod identity;
 #[cfg(test)]
 mod limits;
 #[cfg(test)]
+mod receipt;
+#[cfg(test)]
 mod shuffled;
 #[cfg(test)]
 mod status;

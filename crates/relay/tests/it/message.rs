@@ -1,7 +1,10 @@
 //! The messages that a test sends: requests of a POS, and a terminal's responses.
 
+use std::time::Duration;
+
 use bytes::Bytes;
 use nexo::{MessageHeader, Request};
+use relay::exchange::{RECEIPT_WAIT, ReplyMode};
 use relay::ledger::Digest;
 
 pub(crate) const POI: &str = "P400Plus-275008565";
@@ -15,6 +18,7 @@ pub(crate) struct Ask {
     pub(crate) device: Option<String>,
     pub(crate) body: String,
     pub(crate) wait_seconds: u64,
+    pub(crate) reply: ReplyMode,
 }
 
 impl Ask {
@@ -31,6 +35,18 @@ impl Ask {
     pub(crate) fn body(mut self, body: &str) -> Ask {
         self.body = body.into();
         self
+    }
+
+    /// It waits only until the terminal has it.
+    pub(crate) fn asynchronous(mut self) -> Ask {
+        self.reply = ReplyMode::Async;
+        self
+    }
+
+    /// How long its POS waits for an answer.
+    pub(crate) fn patience(&self) -> Duration {
+        let wait = Duration::from_secs(self.wait_seconds);
+        if self.reply == ReplyMode::Async { wait.min(RECEIPT_WAIT) } else { wait }
     }
 
     /// The body is for the terminal alone.
@@ -56,7 +72,15 @@ impl Ask {
 }
 
 fn ask(category: &'static str, service: &str, body: String) -> Ask {
-    Ask { category, service: service.into(), sale: "TILL-1".into(), device: None, body, wait_seconds: 150 }
+    Ask {
+        category,
+        service: service.into(),
+        sale: "TILL-1".into(),
+        device: None,
+        body,
+        wait_seconds: 150,
+        reply: ReplyMode::Sync,
+    }
 }
 
 pub(crate) fn payment(service: &str) -> Ask {

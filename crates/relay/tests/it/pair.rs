@@ -9,7 +9,8 @@ use std::time::Duration;
 use bytes::Bytes;
 use nexo::{MessageCategory, PoiId};
 use relay::exchange::{
-    Answer, Arrival, Call, Desk, Effect, LinkOrder, OpId, Report, Source, Standing, StatusAnswer,
+    Answer, Arrival, Call, Desk, Effect, Heard, LinkOrder, OpId, ReplyMode, Report, Source, Standing,
+    StatusAnswer,
 };
 use relay::ledger::{
     Answered, Caller, EvidenceKind, ExchangeKey, HelloClaim, Lane, LedgerError, LedgerFacts, Op, Outcome,
@@ -60,6 +61,13 @@ pub(crate) struct Socket {
     probe: Option<Duration>,
 }
 
+/// Whether an answer was given before (E4).
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Turn {
+    First,
+    Again,
+}
+
 #[derive(Debug)]
 pub(crate) struct Asked {
     pub(crate) ask: Ask,
@@ -69,6 +77,7 @@ pub(crate) struct Asked {
     /// The gateway that had it has crashed.
     pub(crate) lost: bool,
     pub(crate) answer: Option<Answer>,
+    pub(crate) turn: Turn,
     pub(crate) exchange: Option<ExchangeId>,
 }
 
@@ -208,15 +217,17 @@ impl Pair {
             exchange: ExchangeId::parse(&format!("x_{number}")).expect("an ID"),
             delivery,
             wait,
+            reply: ask.reply,
             request,
         };
         let asked = Asked {
             ask: ask.clone(),
             key,
-            deadline: self.now.mono + wait,
+            deadline: self.now.mono + ask.patience(),
             hung_up: false,
             lost: false,
             answer: None,
+            turn: Turn::First,
             exchange: None,
         };
         self.calls.insert(id, asked);
@@ -234,6 +245,21 @@ impl Pair {
 
     pub(crate) fn answer(&self, call: CallId) -> Option<Answer> {
         self.calls[&call].answer.clone()
+    }
+
+    /// As [`Pair::ask`], and whether the answer was given before.
+    pub(crate) fn ask_heard(&mut self, ask: &Ask) -> (Answer, Turn) {
+        let sent = self.send(ask);
+        self.drive();
+        (self.answer(sent).expect("an answer"), self.calls[&sent].turn)
+    }
+
+    pub(crate) fn hears_response(&mut self, ask: &Ask, turn: Turn) -> bool {
+        matches!(self.ask_heard(ask), (Answer::Response(_), heard) if heard == turn)
+    }
+
+    pub(crate) fn heard_response(&self, call: CallId, turn: Turn) -> bool {
+        matches!(self.answer(call), Some(Answer::Response(_))) && self.calls[&call].turn == turn
     }
 
     /// Somebody asks whether the terminal is there.
@@ -819,7 +845,7 @@ impl Pair {
                     Lane::Money => self.money.push_back((id, op)),
                     Lane::Rest => self.rest.push_back((id, op)),
                 },
-                Effect::Answer(call, answer, exchange) => self.told(call, answer, exchange),
+                Effect::Answer(call, heard) => self.told(call, heard),
                 Effect::Recorded(call, delivery, problem) => {
                     self.check_recorded(&delivery);
                     self.terminal.recorded(self.now, &delivery);
@@ -835,17 +861,23 @@ impl Pair {
         }
     }
 
-    fn told(&mut self, call: CallId, answer: Answer, exchange: Option<ExchangeId>) {
+    fn told(&mut self, call: CallId, heard: Heard) {
+        let Heard { answer, repeated, exchange } = heard;
         let asked = self.calls.get_mut(&call).expect("an answer to a call that was never made");
         assert!(!asked.hung_up, "an answer to a POS that hung up");
         assert!(asked.answer.is_none(), "{call:?} is answered twice: {:?}, then {answer:?}", asked.answer);
         asked.answer = Some(answer.clone());
+        asked.turn = if repeated { Turn::Again } else { Turn::First };
         asked.exchange = exchange;
+        let reply = asked.ask.reply;
+        let one_way = ["Abort", "InputUpdate"].contains(&asked.ask.category);
         let key = asked.key.clone();
         let repeatable = is_repeatable(&MessageCategory::parse(asked.ask.category).expect("a category"));
         let reference = asked.ask.request().message_reference().and_then(|r| r.service_id);
         match answer {
-            Answer::Response { message, .. } => {
+            Answer::Ok if reply == ReplyMode::Async && !one_way => self.check_receipt(&key),
+            Answer::Response(_) if reply == ReplyMode::Async => panic!("an end for who did not wait for it"),
+            Answer::Response(message) => {
                 self.check_response(&key, &message);
                 let not_found = nexo::Response::parse(message).is_ok_and(|r| r.is_not_found());
                 if let (true, Some(service)) = (not_found, reference) {
@@ -868,6 +900,13 @@ impl Pair {
             Answer::Failure { condition, .. } if condition == nexo::ErrorCondition::ABORTED => self.bury(key),
             _ => {}
         }
+    }
+
+    /// `ok` is told of what the terminal has, and with a webhook owed for it on disk (E21, E22).
+    fn check_receipt(&self, key: &ExchangeKey) {
+        let record = self.ledger.records().filter(|r| r.key == *key).last().expect("ok without a record");
+        assert!(record.webhook, "ok for {key:?}, and no webhook is owed");
+        assert!(self.terminal.stored.contains(&record.delivery), "ok for {key:?}, which did not reach");
     }
 
     /// NotFound is told only with a fence on disk (E16).

@@ -22,8 +22,8 @@ macro_rules! records {
     ($which:literal) => {
         concat!(
             "SELECT e.seq, e.exchange_id, e.delivery_id, e.poi_id, e.device_id, e.service_id, e.sale_id, e.category,
-                e.digest, e.encrypted, e.admitted_at, e.journal_id, e.epoch, e.received_at, e.outcome,
-                e.outcome_detail, a.message
+                e.digest, e.encrypted, e.admitted_at, e.journal_id, e.epoch, e.received_at, e.webhook_owed,
+                e.outcome, e.outcome_detail, a.message
             FROM exchanges e LEFT JOIN exchange_answers a ON a.exchange = e.seq ",
             $which
         )
@@ -44,6 +44,7 @@ pub(super) fn apply(
             ledger.settle(&delivery, &outcome, evidence.as_ref(), clock())
         }
         Op::NoteReceived(delivery) => ledger.note_received(&delivery, clock()),
+        Op::OweWebhook(delivery) => ledger.owe_webhook(&delivery, clock()),
         Op::TakeHello(claim) => ledger.take_hello(&claim),
         Op::OpenDeliveries(poi) => ledger.open_deliveries(&poi),
         Op::SettleHello { poi, epoch, settled } => ledger.settle_hello(&poi, epoch, &settled, clock()),
@@ -126,8 +127,8 @@ impl Ledger<'_> {
         self.execute(
             "INSERT INTO exchanges (exchange_id, delivery_id, company, poi_id, device_id, service_id, sale_id,
                 category, digest, encrypted, credential, admitted_at, journal_id, epoch, received_at, outcome,
-                outcome_detail, settled_at)
-            VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14, ?15, ?16, ?17, ?18)",
+                outcome_detail, settled_at, webhook_owed)
+            VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14, ?15, ?16, ?17, ?18, ?19)",
             params![
                 new.exchange.as_str(),
                 new.delivery.as_str(),
@@ -147,6 +148,7 @@ impl Ledger<'_> {
                 outcome,
                 detail,
                 settled_at(&new.outcome, new.admitted),
+                new.webhook,
             ],
         )?;
         self.admitted(self.connection.last_insert_rowid(), admission)
@@ -167,7 +169,7 @@ impl Ledger<'_> {
         self.execute(
             "UPDATE exchanges SET delivery_id = ?2, sale_id = ?3, category = ?4, digest = ?5, encrypted = ?6,
                 credential = ?7, admitted_at = ?8, journal_id = ?9, epoch = ?10, received_at = ?11, outcome = ?12,
-                outcome_detail = ?13, settled_at = ?14
+                outcome_detail = ?13, settled_at = ?14, webhook_owed = ?15
             WHERE seq = ?1",
             params![
                 seq,
@@ -184,6 +186,7 @@ impl Ledger<'_> {
                 outcome,
                 detail,
                 settled_at(&new.outcome, new.admitted),
+                new.webhook,
             ],
         )?;
         self.execute("DELETE FROM exchange_answers WHERE exchange = ?1", [seq])?;
@@ -263,6 +266,13 @@ impl Ledger<'_> {
         if let Some(seq) = seq {
             self.event(seq, now, "received", "")?;
         }
+        Ok(Reply::Done)
+    }
+
+    fn owe_webhook(&self, delivery: &DeliveryId, now: WallMs) -> Result<Reply, StoreError> {
+        let Some(standing) = self.standing(delivery)? else { return Ok(Reply::Missing) };
+        self.execute("UPDATE exchanges SET webhook_owed = 1 WHERE seq = ?1", [standing.seq])?;
+        self.event(standing.seq, now, "webhook-owed", "")?;
         Ok(Reply::Done)
     }
 
@@ -504,6 +514,7 @@ fn record_of(columns: &Columns<'_>) -> Result<Record, StoreError> {
         journal: columns.parse_option("journal_id", JournalId::parse)?,
         epoch: Epoch(columns.get::<i64>("epoch")?.cast_unsigned()),
         received: columns.moment_option("received_at")?.is_some(),
+        webhook: columns.get("webhook_owed")?,
         outcome: outcome_of(columns)?,
     })
 }

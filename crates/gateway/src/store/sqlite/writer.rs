@@ -434,6 +434,7 @@ fn op_name(op: &Op) -> &'static str {
         Op::NoteTold(_) => "NoteTold",
         Op::NoteDevice { .. } => "NoteDevice",
         Op::Notification { .. } => "Notification",
+        Op::OweWebhook(_) => "OweWebhook",
     }
 }
 
