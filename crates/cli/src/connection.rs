@@ -79,11 +79,13 @@ impl Connection {
             ),
         };
         let parsed = with_scheme(&url)?;
+        let of_the_demo = ready.as_ref().filter(|_| parsed.scheme() == "https").map(|ready| &ready.ca_file);
+        let ca_file = self.ca_file.as_ref().or(of_the_demo);
         let mut client = Client::builder().connect_timeout(Duration::from_secs(10));
         if parsed.host_str().is_some_and(is_loopback) {
             client = client.no_proxy(); // A proxy has another loopback.
         }
-        if let Some(file) = &self.ca_file {
+        if let Some(file) = ca_file {
             let pem = std::fs::read(file).with_context(|| format!("can't read {}", file.display()))?;
             let certificates = Certificate::from_pem_bundle(&pem)
                 .with_context(|| format!("{} holds no certificates in PEM", file.display()))?;

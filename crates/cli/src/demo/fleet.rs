@@ -11,9 +11,11 @@ use super::ready_file::TerminalEntry;
 use crate::terminal::file_name;
 
 pub(super) const COMPANY: &str = "DEMO_COMPANY";
+/// Has nothing: it is there to be kept out.
+pub(super) const OTHER_COMPANY: &str = "DEMO_OTHER_COMPANY";
 const EU: &str = "DEMO_MERCHANT_EU";
-/// Has no stores: it represents one itself.
-const US: &str = "DEMO_MERCHANT_US";
+/// Has no stores: it represents one itself. None of its terminals is ever connected, so that a key for it alone reaches none.
+pub(super) const US: &str = "DEMO_MERCHANT_US";
 pub(super) const MERCHANTS: [&str; 2] = [EU, US];
 const AMS: &str = "STORE_AMS";
 const PAR: &str = "STORE_PAR";
@@ -50,7 +52,7 @@ const DEVICES: [Device; 4] = [
     Device {
         poi: "S1F2-000158215131748",
         platform: Platform::Android,
-        at: Location::MerchantInStore(US),
+        at: Location::Store { merchant: EU, store: PAR },
         state: Standing::Connected,
     },
     Device {
@@ -62,14 +64,16 @@ const DEVICES: [Device; 4] = [
     Device {
         poi: "AMS1-000168223606144",
         platform: Platform::Android,
-        at: Location::MerchantInventory(EU),
+        at: Location::MerchantInventory(US),
         state: Standing::InInventory,
     },
 ];
 
 /// Makes accounts, stores and terminals; what an earlier demo made on the same data stays.
 pub(super) async fn make(admin: &Admin) -> anyhow::Result<()> {
-    unless_there(admin.create_company(COMPANY).await)?;
+    for company in [COMPANY, OTHER_COMPANY] {
+        unless_there(admin.create_company(company).await)?;
+    }
     for merchant in MERCHANTS {
         unless_there(admin.create_merchant_account(COMPANY, merchant).await)?;
     }
@@ -82,7 +86,7 @@ pub(super) async fn make(admin: &Admin) -> anyhow::Result<()> {
     Ok(())
 }
 
-pub(super) fn unless_there(made: Result<(), AdminError>) -> anyhow::Result<()> {
+fn unless_there(made: Result<(), AdminError>) -> anyhow::Result<()> {
     match made {
         Ok(()) | Err(AdminError::AlreadyExists(_)) => Ok(()),
         Err(error) => Err(error).context("the demo's data can't be made"),

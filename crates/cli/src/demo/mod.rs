@@ -1,7 +1,9 @@
 //! `tillgate demo`: a gateway with a small fleet of virtual terminals, ready for a first payment.
 
+mod certificate;
 mod fleet;
 mod keys;
+mod private_file;
 mod ready_file;
 mod screen;
 
@@ -12,7 +14,7 @@ use std::time::{Duration, Instant};
 
 use anyhow::{Context as _, bail};
 use clap::Args;
-use gateway::{Config, Running};
+use gateway::{Config, Running, StartError, Tls};
 use tempfile::TempDir;
 use virtual_terminal::{Handle, State};
 
@@ -25,6 +27,9 @@ use crate::signals::{AT_ONCE, Farewell, Signals};
 /// How long the terminals may take to connect before something is plainly wrong.
 const CONNECT_MAX: Duration = Duration::from_secs(20);
 
+/// Where HTTPS is, unless something else is asked for.
+const TLS_PORT: u16 = 8443;
+
 /// Who ends a demo does not want to wait for a cardholder.
 const DRAIN_MAX: Duration = Duration::from_secs(3);
 
@@ -35,9 +40,12 @@ const DRAIN_MAX: Duration = Duration::from_secs(3);
 /// Ctrl-C ends it at once.
 #[derive(Debug, Args)]
 pub(crate) struct Demo {
-    /// Where to listen on 127.0.0.1; 0 takes any free port
+    /// Where to listen on 127.0.0.1 for HTTP; 0 takes any free port
     #[arg(long, value_name = "N", default_value_t = 8080)]
     port: u16,
+    /// The same for HTTPS [default: 8443, or any free port with --port 0]
+    #[arg(long, value_name = "N")]
+    tls_port: Option<u16>,
     /// Write URL, keys and terminals there as JSON, once all is ready
     #[arg(long, value_name = "FILE")]
     ready_file: Option<PathBuf>,
@@ -73,6 +81,7 @@ impl Data {
 impl Demo {
     pub(crate) async fn run(self) -> anyhow::Result<ExitCode> {
         let started = Instant::now();
+        let tls_port = self.tls_port()?;
         let mut signals = Signals::listen()?;
         if let Err(error) = raise_open_files() {
             tracing::warn!("{error:#}");
@@ -86,17 +95,22 @@ impl Demo {
                     .context("can't make a temporary directory; name one with --data-dir")?,
             ),
         };
+        private_file::create_dir(data.path())?;
+        let certificate = certificate::prepare(data.path())?;
         let config = Config {
-            listen: SocketAddr::from((Ipv4Addr::LOCALHOST, self.port)),
+            listen: loopback(self.port),
+            tls: Some(Tls { listen: loopback(tls_port), cert: certificate.cert, key: certificate.key }),
             data_dir: data.path().to_owned(),
             drain_max: DRAIN_MAX,
             ..Config::default()
         };
-        let running =
-            gateway::start(config).await.map_err(|error| port::explain(error, "tillgate demo --port 0"))?;
+        let running = gateway::start(config).await.map_err(|error| {
+            let of_tls = matches!(&error, StartError::PortTaken(address) if address.port() == tls_port);
+            port::explain(error, if of_tls { "tillgate demo --tls-port 0" } else { "tillgate demo --port 0" })
+        })?;
         let mut terminals = Vec::new();
         let opened = tokio::select! {
-            opened = self.open(&running, data.path(), &mut terminals) => opened,
+            opened = self.open(&running, data.path(), certificate.ca, &mut terminals) => opened,
             () = signals.next() => bail!("ended before it was ready"),
         };
         let served = match opened {
@@ -116,23 +130,36 @@ impl Demo {
         })
     }
 
+    /// Where HTTPS goes: whoever wants any port for the one wants no fixed port for the other.
+    fn tls_port(&self) -> anyhow::Result<u16> {
+        let port = self.tls_port.unwrap_or(if self.port == 0 { 0 } else { TLS_PORT });
+        if port == self.port && port != 0 {
+            bail!("port {port} can't be for HTTP and HTTPS both: name another one with --tls-port");
+        }
+        Ok(port)
+    }
+
     /// Makes the fleet, connects it, and writes the ready file when that is done.
     async fn open(
         &self,
         running: &Running,
         dir: &Path,
+        ca_file: PathBuf,
         terminals: &mut Vec<Handle>,
     ) -> anyhow::Result<ReadyFile> {
         let admin = running.admin();
         let url = format!("http://{}", running.http_address());
-        let api_keys = keys::make(admin, dir).await?;
+        let tls_address = running.tls_address().context("HTTPS is not offered")?;
         fleet::make(admin).await?;
+        let api_keys = keys::make(admin, dir).await?;
         let entries = fleet::connect(admin, &url, dir, terminals).await?;
         for (handle, entry) in terminals.iter().zip(entries.iter().filter(|entry| entry.boarded)) {
             connected(handle, &entry.poi_id).await?;
         }
         let ready = ReadyFile {
             base_url: url,
+            tls_base_url: format!("https://{tls_address}"),
+            ca_file,
             api_keys,
             company_account: fleet::COMPANY.to_owned(),
             merchant_accounts: fleet::MERCHANTS.map(str::to_owned).to_vec(),
@@ -144,6 +171,10 @@ impl Demo {
         }
         Ok(ready)
     }
+}
+
+fn loopback(port: u16) -> SocketAddr {
+    SocketAddr::from((Ipv4Addr::LOCALHOST, port))
 }
 
 async fn connected(handle: &Handle, poi: &str) -> anyhow::Result<()> {

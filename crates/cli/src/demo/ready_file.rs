@@ -1,11 +1,12 @@
 //! The ready file: everything about a running demo that a program needs, written once that is so.
 
 use std::fs;
-use std::io::Write as _;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use anyhow::Context as _;
 use serde::{Deserialize, Serialize};
+
+use super::private_file;
 
 /// What a running demo offers.
 ///
@@ -14,6 +15,9 @@ use serde::{Deserialize, Serialize};
 #[serde(rename_all = "camelCase")]
 pub(crate) struct ReadyFile {
     pub(crate) base_url: String,
+    pub(crate) tls_base_url: String,
+    /// The certificate that a client of `tls_base_url` has to trust, PEM.
+    pub(crate) ca_file: PathBuf,
     pub(crate) api_keys: ApiKeys,
     pub(crate) company_account: String,
     pub(crate) merchant_accounts: Vec<String>,
@@ -26,7 +30,11 @@ pub(crate) struct ReadyFile {
 #[serde(rename_all = "camelCase")]
 pub(crate) struct ApiKeys {
     pub(crate) terminal_api: String,
+    pub(crate) cloud_device: String,
     pub(crate) management: String,
+    /// Of the same company, for a merchant account that has none of the connected terminals.
+    pub(crate) other_merchant: String,
+    pub(crate) other_company: String,
 }
 
 /// One terminal of the demo.
@@ -56,20 +64,6 @@ impl ReadyFile {
     }
 
     pub(super) fn write(&self, file: &Path) -> anyhow::Result<()> {
-        write_private(file, self)
+        private_file::write_json(file, self)
     }
-}
-
-/// Writes JSON with mode 0600: whoever reads the file sees the whole of it, or the one before.
-pub(super) fn write_private<T: Serialize>(file: &Path, content: &T) -> anyhow::Result<()> {
-    let write = || -> anyhow::Result<()> {
-        let dir = file.parent().filter(|dir| !dir.as_os_str().is_empty()).unwrap_or(Path::new("."));
-        let mut temporary = tempfile::NamedTempFile::new_in(dir)?; // Has mode 0600.
-        serde_json::to_writer_pretty(&mut temporary, content)?;
-        temporary.write_all(b"\n")?;
-        temporary.as_file().sync_all()?;
-        temporary.persist(file)?;
-        Ok(())
-    };
-    write().with_context(|| format!("can't write {}", file.display()))
 }

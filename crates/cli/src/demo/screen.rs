@@ -39,6 +39,8 @@ fn render(
     let note = format!("ready in {:.1} s; virtual terminals, no real money", took.as_secs_f64());
     writeln!(out, "\n{name}  {}\n", paint::stdout(&note, paint::DIM))?;
     writeln!(out, "  Gateway     {}", paint::stdout(&ready.base_url, paint::CYAN))?;
+    writeln!(out, "  HTTPS       {}", paint::stdout(&ready.tls_base_url, paint::CYAN))?;
+    writeln!(out, "  CA          {}", ready.ca_file.display())?;
     writeln!(out, "  Data        {data}")?;
     if let Some(file) = ready_file {
         writeln!(out, "  Ready file  {}", file.display())?;
@@ -56,10 +58,15 @@ fn render(
     }
 
     writeln!(out, "\n{}", head("API keys"))?;
-    for (name, key) in
-        [("terminalApi", &ready.api_keys.terminal_api), ("management", &ready.api_keys.management)]
-    {
-        writeln!(out, "  {name:<12} {key}")?;
+    let keys = &ready.api_keys;
+    for (name, key) in [
+        ("terminalApi", &keys.terminal_api),
+        ("cloudDevice", &keys.cloud_device),
+        ("management", &keys.management),
+        ("otherMerchant", &keys.other_merchant),
+        ("otherCompany", &keys.other_company),
+    ] {
+        writeln!(out, "  {name:<13} {key}")?;
     }
 
     let poi =
@@ -132,13 +139,21 @@ mod tests {
         let key = |name: &str| format!("tg_key_{name:x<43}");
         ReadyFile {
             base_url: "http://127.0.0.1:65535".to_owned(),
-            api_keys: ApiKeys { terminal_api: key("a"), management: key("b") },
+            tls_base_url: "https://127.0.0.1:65534".to_owned(),
+            ca_file: "/tmp/tillgate-demo-XXXXXX/tls/ca.pem".into(),
+            api_keys: ApiKeys {
+                terminal_api: key("a"),
+                cloud_device: key("b"),
+                management: key("c"),
+                other_merchant: key("d"),
+                other_company: key("e"),
+            },
             company_account: "DEMO_COMPANY".to_owned(),
             merchant_accounts: vec!["DEMO_MERCHANT_EU".to_owned()],
             stores: vec!["STORE_AMS".to_owned()],
             terminals: vec![
                 terminal("V400m-324688179", "DEMO_MERCHANT_EU", Some("STORE_AMS"), true, None),
-                terminal("S1F2-000158215131748", "DEMO_MERCHANT_US", None, true, None),
+                terminal("S1F2-000158215131748", "DEMO_MERCHANT_EU", Some("STORE_PAR"), true, None),
                 terminal(
                     "P400Plus-275008565",
                     "DEMO_MERCHANT_EU",
@@ -146,7 +161,7 @@ mod tests {
                     false,
                     Some("7KQ2M-XR9TD"),
                 ),
-                terminal("AMS1-000168223606144", "DEMO_MERCHANT_EU", None, false, None),
+                terminal("AMS1-000168223606144", "DEMO_MERCHANT_US", None, false, None),
             ],
         }
     }
@@ -168,9 +183,15 @@ mod tests {
     #[test]
     fn the_first_screen_names_everything() {
         let screen = screen(None);
-        for part in
-            ["http://127.0.0.1:65535", "V400m-324688179", "code 7KQ2M-XR9TD", "in inventory", "Ctrl-C"]
-        {
+        for part in [
+            "http://127.0.0.1:65535",
+            "https://127.0.0.1:65534",
+            "/tls/ca.pem",
+            "V400m-324688179",
+            "code 7KQ2M-XR9TD",
+            "in inventory",
+            "Ctrl-C",
+        ] {
             assert!(screen.contains(part), "{part} is not in\n{screen}");
         }
     }

@@ -1,8 +1,11 @@
 //! `tillgate demo` from its start to its end, and the commands that talk to it.
 
+use std::net::TcpListener;
+use std::path::Path;
 use std::process::Command;
 
-use serde_json::Value;
+use reqwest::{Certificate, Client};
+use serde_json::{Value, json};
 
 use crate::program::{Demo, Running, mode, run, stderr, stdout, tillgate};
 
@@ -12,7 +15,9 @@ fn the_ready_file_is_complete_and_private() {
     assert_eq!(mode(&demo.ready_file()), 0o600);
     let ready = &demo.ready;
     assert!(ready["baseUrl"].as_str().unwrap().starts_with("http://127.0.0.1:"), "{ready}");
-    for key in ["terminalApi", "management"] {
+    assert!(ready["tlsBaseUrl"].as_str().unwrap().starts_with("https://127.0.0.1:"), "{ready}");
+    assert!(Path::new(ready["caFile"].as_str().unwrap()).is_absolute(), "{ready}");
+    for key in ["terminalApi", "cloudDevice", "management", "otherMerchant", "otherCompany"] {
         assert!(ready["apiKeys"][key].as_str().unwrap().starts_with("tg_key_"), "{ready}");
     }
     assert_eq!(ready["companyAccount"], "DEMO_COMPANY");
@@ -23,6 +28,7 @@ fn the_ready_file_is_complete_and_private() {
     assert_eq!(count(|t| t["boarded"] == true), 2);
     assert_eq!(count(|t| t["boarded"] == false && t["boardingCode"].is_string()), 1);
     assert_eq!(count(|t| t["platform"] == "android" && t["boarded"] == true), 1);
+    assert_eq!(count(|t| t["boarded"] == true && t["merchantAccount"] == "DEMO_MERCHANT_US"), 0);
     assert!(
         terminals.iter().all(|t| t["kind"] == "payment-terminal" && t["merchantAccount"].is_string()),
         "{ready}"
@@ -34,6 +40,69 @@ fn both_boarded_terminals_are_connected_when_it_is_ready() {
     let demo = Demo::start();
     let list = stdout(&demo.ask(&["terminals", "--once"]));
     assert_eq!(list, "S1F2-000158215131748\nV400m-324688179\n");
+}
+
+/// A client that trusts the demo's CA and nothing else.
+fn client(demo: &Demo) -> Client {
+    let ca = std::fs::read(demo.ready["caFile"].as_str().unwrap()).unwrap();
+    trusting(Some(Certificate::from_pem(&ca).unwrap()))
+}
+
+fn trusting(certificate: Option<Certificate>) -> Client {
+    // Another test in this process may have done so.
+    let _ = rustls::crypto::ring::default_provider().install_default();
+    Client::builder().no_proxy().tls_certs_only(certificate).build().unwrap()
+}
+
+#[tokio::test]
+async fn https_is_trusted_by_whoever_trusts_the_ca_file_and_by_nobody_else() {
+    let demo = Demo::start();
+    let by_number = demo.ready["tlsBaseUrl"].as_str().unwrap();
+    let by_name = by_number.replace("127.0.0.1", "localhost");
+    for url in [by_number, &by_name] {
+        let answer = client(&demo).get(format!("{url}/healthz")).send().await.unwrap();
+        assert_eq!(answer.status(), 200, "{url}");
+    }
+    let refused = trusting(None).get(format!("{by_number}/healthz")).send().await.unwrap_err();
+    assert!(format!("{refused:?}").contains("UnknownIssuer"), "{refused:?}");
+
+    let tls = Path::new(demo.ready["caFile"].as_str().unwrap()).parent().unwrap();
+    let mut names: Vec<_> = std::fs::read_dir(tls).unwrap().map(|entry| entry.unwrap()).collect();
+    names.sort_by_key(std::fs::DirEntry::file_name);
+    let modes: Vec<_> =
+        names.iter().map(|e| (e.file_name().into_string().unwrap(), mode(&e.path()))).collect();
+    // The CA's own key is nowhere.
+    assert_eq!(modes, ["ca.pem", "cert.pem", "key.pem"].map(|name| (name.to_owned(), 0o600)));
+}
+
+#[test]
+fn commands_over_https_trust_the_demo_of_the_ready_file() {
+    let demo = Demo::start();
+    let url = demo.ready["tlsBaseUrl"].as_str().unwrap();
+    let paid = demo.ask(&["pay", "--amount", "10.99", "--url", url]);
+    assert!(paid.status.success(), "{}", stderr(&paid));
+}
+
+#[tokio::test]
+async fn keys_for_other_accounts_reach_none_of_the_connected_terminals() {
+    let demo = Demo::start();
+    let connected = async |key: &str, merchant: &str| {
+        let url = format!("{}/connectedTerminals", demo.ready["tlsBaseUrl"].as_str().unwrap());
+        let request =
+            client(&demo).post(url).header("x-api-key", demo.ready["apiKeys"][key].as_str().unwrap());
+        let answer = request.json(&json!({"merchantAccount": merchant})).send().await.unwrap();
+        let status = answer.status().as_u16();
+        let list = answer.json::<Value>().await.unwrap()["uniqueTerminalIds"].take();
+        (status, list.as_array().map(Vec::len))
+    };
+    assert_eq!(connected("terminalApi", "DEMO_MERCHANT_EU").await, (200, Some(2)));
+    assert_eq!(connected("terminalApi", "DEMO_MERCHANT_US").await, (200, Some(0)));
+    assert_eq!(connected("otherMerchant", "DEMO_MERCHANT_EU").await, (403, None));
+    assert_eq!(connected("otherMerchant", "DEMO_MERCHANT_US").await, (200, Some(0)));
+    assert_eq!(connected("otherCompany", "DEMO_MERCHANT_EU").await, (403, None));
+    assert_eq!(connected("otherCompany", "DEMO_MERCHANT_US").await, (403, None));
+    assert_eq!(connected("management", "DEMO_MERCHANT_EU").await, (403, None));
+    assert_ne!(connected("cloudDevice", "DEMO_MERCHANT_EU").await.0, 401);
 }
 
 #[test]
@@ -137,6 +206,8 @@ fn data_that_is_kept_keeps_keys_and_boarding() {
     let dir = keep.path().join("data").display().to_string();
     let first = Demo::start_in(tempfile::tempdir().unwrap(), &["--data-dir", &dir]);
     let before = first.ready["apiKeys"].clone();
+    let ca = |demo: &Demo| std::fs::read(demo.ready["caFile"].as_str().unwrap()).unwrap();
+    let trusted = ca(&first);
     first.running.signal("INT");
     assert!(first.running.end().status.success());
     assert_eq!(mode(&keep.path().join("data/demo-keys.json")), 0o600);
@@ -144,7 +215,32 @@ fn data_that_is_kept_keeps_keys_and_boarding() {
 
     let second = Demo::start_in(tempfile::tempdir().unwrap(), &["--data-dir", &dir]);
     assert_eq!(second.ready["apiKeys"], before);
+    assert_eq!(ca(&second), trusted, "whoever trusted it still does");
     assert!(second.ask(&["pay", "--amount", "10.99"]).status.success());
+}
+
+#[test]
+fn keys_of_an_older_demo_are_kept_and_those_that_it_lacks_are_added() {
+    let keep = tempfile::tempdir().unwrap();
+    let dir = keep.path().join("data").display().to_string();
+    let first = Demo::start_in(tempfile::tempdir().unwrap(), &["--data-dir", &dir]);
+    let before = first.ready["apiKeys"].clone();
+    first.running.signal("INT");
+    assert!(first.running.end().status.success());
+    let file = keep.path().join("data/demo-keys.json");
+    let mut kept: Value = serde_json::from_slice(&std::fs::read(&file).unwrap()).unwrap();
+    kept.as_object_mut().unwrap().retain(|name, _| name == "terminalApi" || name == "management");
+    std::fs::write(&file, kept.to_string()).unwrap();
+
+    let second = Demo::start_in(tempfile::tempdir().unwrap(), &["--data-dir", &dir]);
+    let after = &second.ready["apiKeys"];
+    assert_eq!(
+        (&after["terminalApi"], &after["management"]),
+        (&before["terminalApi"], &before["management"])
+    );
+    assert_ne!(after["otherMerchant"], before["otherMerchant"]);
+    let kept: Value = serde_json::from_slice(&std::fs::read(&file).unwrap()).unwrap();
+    assert_eq!(kept["otherMerchant"]["apiKey"], after["otherMerchant"]);
 }
 
 #[test]
@@ -245,4 +341,18 @@ fn a_port_that_is_taken_is_named_with_its_holder_and_the_way_out() {
     let text = stderr(&output);
     assert!(text.starts_with(&format!("error: port {port} on 127.0.0.1 is taken by ")), "{text}");
     assert!(text.contains("--port 0"), "{text}");
+}
+
+#[test]
+fn a_tls_port_that_is_taken_is_named_with_the_way_out() {
+    let taken = TcpListener::bind("127.0.0.1:0").unwrap();
+    let port = taken.local_addr().unwrap().port().to_string();
+    let output = run(&["demo", "--port", "0", "--tls-port", &port]);
+    assert_eq!(output.status.code(), Some(1));
+    let text = stderr(&output);
+    assert!(text.starts_with(&format!("error: port {port} on 127.0.0.1 is taken by ")), "{text}");
+    assert!(text.contains("tillgate demo --tls-port 0"), "{text}");
+
+    let output = run(&["demo", "--port", &port, "--tls-port", &port]);
+    assert!(stderr(&output).contains("name another one with --tls-port"), "{}", stderr(&output));
 }
