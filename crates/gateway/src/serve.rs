@@ -11,6 +11,7 @@ use axum::extract::State;
 use axum::http::{StatusCode, header};
 use axum::response::{IntoResponse as _, Response};
 use axum::routing::get;
+use relay::exchange::EXCHANGES_MAX;
 use tokio::time::timeout;
 use tokio_util::sync::{CancellationToken, DropGuard};
 use tokio_util::task::TaskTracker;
@@ -120,7 +121,7 @@ pub async fn start(config: Config) -> Result<Running, StartError> {
     let tasks = TaskTracker::new();
     let links = CancellationToken::new();
     let sockets = Sockets::new();
-    let presence = Presence::new(store.clone(), clock, facts, tasks.clone(), links.clone());
+    let presence = Presence::new(store.clone(), clock, facts, EXCHANGES_MAX, tasks.clone(), links.clone());
     let app = build(&config, clock, &store, &presence, &sockets, &links, &tasks);
     for listener in [Some(plain), tls].into_iter().flatten() {
         sockets.tasks.spawn(listener.serve(app.clone(), sockets.clone()));

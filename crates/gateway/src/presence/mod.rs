@@ -40,6 +40,7 @@ pub(crate) struct Presence {
     store: Arc<dyn Store>,
     clock: Clock,
     facts: LedgerFacts,
+    exchanges_max: usize,
     started: Duration,
     calls: CallIds,
     tokens_ended: AtomicU64,
@@ -69,11 +70,13 @@ struct Inner {
 }
 
 impl Presence {
-    /// An empty node. `store` is where its desks keep their ledger; its timers end when it is `stopped`.
+    /// An empty node. `store` is where its desks keep their ledger, each for `exchanges_max` open exchanges; its timers end
+    /// when it is `stopped`.
     pub(crate) fn new(
         store: Arc<dyn Store>,
         clock: Clock,
         facts: LedgerFacts,
+        exchanges_max: usize,
         tasks: TaskTracker,
         stopped: CancellationToken,
     ) -> Arc<Presence> {
@@ -81,6 +84,7 @@ impl Presence {
             store,
             clock,
             facts,
+            exchanges_max,
             started: clock.now().mono,
             calls: CallIds::default(),
             tokens_ended: AtomicU64::new(0),
@@ -195,7 +199,7 @@ impl Presence {
     }
 
     fn counter(&self, poi: &PoiId, standing: Standing) -> Arc<Counter> {
-        let desk = Desk::new(poi.clone(), standing, self.facts, self.started);
+        let desk = Desk::new(poi.clone(), standing, self.facts, self.exchanges_max, self.started);
         Arc::new(Counter {
             inner: Mutex::new(Inner {
                 desk,

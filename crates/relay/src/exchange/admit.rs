@@ -7,8 +7,8 @@ use nexo::{ErrorCondition, MessageCategory};
 
 use super::inquire::Reference;
 use super::{
-    Answer, COMMIT_RETRY, COMMIT_WAIT, Call, Desk, EXCHANGES_MAX, EXCHANGES_WITH_QUESTIONS_MAX, Exchange,
-    IN_MEMORY_MAX, Purpose, ReplyMode, Standing, State, WAITERS_MAX, Waiter, is_question,
+    Answer, COMMIT_RETRY, COMMIT_WAIT, Call, Desk, Exchange, IN_MEMORY_MAX, Purpose, ReplyMode, Standing,
+    State, WAITERS_MAX, Waiter, is_question,
 };
 use crate::id::{DeliveryId, Epoch};
 use crate::ledger::{
@@ -65,8 +65,8 @@ impl Desk {
     fn has_place_for(&self, category: &MessageCategory) -> bool {
         let open = || self.exchanges.iter().filter(|x| x.is_open());
         self.exchanges.len() < IN_MEMORY_MAX
-            && open().count() < EXCHANGES_WITH_QUESTIONS_MAX
-            && (is_question(category) || open().filter(|x| !x.is_question()).count() < EXCHANGES_MAX)
+            && open().count() < 2 * self.exchanges_max
+            && (is_question(category) || open().filter(|x| !x.is_question()).count() < self.exchanges_max)
     }
 
     /// Whether a request to an absent terminal is written down as *never reached* (E7). Others only look whether their

@@ -69,11 +69,9 @@ pub const CHECK_WAIT: Duration = Duration::from_secs(3);
 /// One ping per terminal serves all who ask within this time.
 const CHECK_SHARED: Duration = Duration::from_secs(2);
 
-/// Open exchanges of one terminal: one runs, a few may queue behind it or be answered *busy*. Design limit.
+/// Open exchanges of one terminal, where nothing else is set: one runs, a few may queue behind it or be answered *busy*.
+/// Design limit.
 pub const EXCHANGES_MAX: usize = 8;
-
-/// Open exchanges when Abort and TransactionStatus are counted too: they must pass while a terminal is busy.
-pub const EXCHANGES_WITH_QUESTIONS_MAX: usize = 16;
 
 /// Calls that may wait for one exchange; a POS that repeats faster than this is told to slow down.
 const WAITERS_MAX: usize = 16;
@@ -248,6 +246,7 @@ pub struct Desk {
     poi: PoiId,
     standing: Standing,
     facts: LedgerFacts,
+    exchanges_max: usize,
     presence: Presence,
     /// Frames for the present link, oldest first.
     orders: VecDeque<LinkOrder>,
@@ -385,12 +384,20 @@ struct Checks {
 }
 
 impl Desk {
-    /// The desk of a terminal that this node has watched since `watched_since`.
-    pub fn new(poi: PoiId, standing: Standing, facts: LedgerFacts, watched_since: Duration) -> Desk {
+    /// The desk of a terminal that this node has watched since `watched_since`, for `exchanges_max` open exchanges at once;
+    /// Abort and TransactionStatus have as many places again, for they must pass while a terminal is busy.
+    pub fn new(
+        poi: PoiId,
+        standing: Standing,
+        facts: LedgerFacts,
+        exchanges_max: usize,
+        watched_since: Duration,
+    ) -> Desk {
         Desk {
             poi,
             standing,
             facts,
+            exchanges_max,
             presence: Presence::new(watched_since),
             orders: VecDeque::new(),
             woken: false,

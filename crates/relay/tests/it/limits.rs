@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use relay::exchange::{Answer, CHECK_WAIT, EXCHANGES_MAX, EXCHANGES_WITH_QUESTIONS_MAX};
+use relay::exchange::{Answer, CHECK_WAIT, EXCHANGES_MAX};
 use relay::{CallId, CloseReason, DeliveryId, ToGateway};
 
 use crate::message::{abort, payment, status};
@@ -16,7 +16,7 @@ fn exchanges_over_the_terminals_limit_are_told_to_slow_down_and_questions_still_
     pair.transmits = false;
     let sent: Vec<CallId> = (0..EXCHANGES_MAX).map(|n| pair.send(&payment(&n.to_string()))).collect();
     assert_eq!(pair.ask(&payment("over")), Some(Answer::TooMany));
-    for n in EXCHANGES_MAX..EXCHANGES_WITH_QUESTIONS_MAX {
+    for n in EXCHANGES_MAX..2 * EXCHANGES_MAX {
         let asked = pair.send(&abort(&format!("A{n}"), "none"));
         pair.drive();
         assert_eq!(pair.answer(asked), None);

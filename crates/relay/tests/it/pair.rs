@@ -9,8 +9,8 @@ use std::time::Duration;
 use bytes::Bytes;
 use nexo::{MessageCategory, PoiId};
 use relay::exchange::{
-    Answer, Arrival, Call, Desk, Effect, Heard, LinkOrder, OpId, ReplyMode, Report, Source, Standing,
-    StatusAnswer,
+    Answer, Arrival, Call, Desk, EXCHANGES_MAX, Effect, Heard, LinkOrder, OpId, ReplyMode, Report, Source,
+    Standing, StatusAnswer,
 };
 use relay::ledger::{
     Answered, Caller, EvidenceKind, ExchangeKey, HelloClaim, Lane, LedgerError, LedgerFacts, Op, Outcome,
@@ -140,7 +140,7 @@ impl Pair {
         }
         Pair {
             now,
-            gateway: Desk::new(poi(), standing, facts, now.mono),
+            gateway: Desk::new(poi(), standing, facts, EXCHANGES_MAX, now.mono),
             ledger,
             terminal,
             sockets: Vec::new(),
@@ -741,7 +741,7 @@ impl Pair {
         for asked in self.calls.values_mut().filter(|a| a.answer.is_none()) {
             asked.lost = true;
         }
-        self.gateway = Desk::new(poi(), self.standing, self.facts, self.now.mono);
+        self.gateway = Desk::new(poi(), self.standing, self.facts, EXCHANGES_MAX, self.now.mono);
     }
 
     /// The ledger goes back to a backup from before all that happened; epochs go above any handed out (E19).
