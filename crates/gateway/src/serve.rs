@@ -19,12 +19,13 @@ use tokio_util::task::TaskTracker;
 use crate::access::Access;
 use crate::admin::Admin;
 use crate::clock::Clock;
-use crate::config::{Config, ConfigError};
+use crate::config::{Config, ConfigError, Tls};
 use crate::exchange::Exchanges;
 use crate::fleet::{Boarding, Directory};
-use crate::http::listener::{Listener, Sockets, TlsError, tls_config};
+use crate::http::listener::{Listener, Sockets};
 use crate::http::peer::Proxies;
 use crate::http::problem::Problem;
+use crate::http::tls::{Certificate, TlsError};
 use crate::ids;
 use crate::management_api::ManagementApi;
 use crate::presence::Presence;
@@ -97,18 +98,14 @@ impl From<OpenError> for StartError {
 /// [`StartError`]; then nothing is left running.
 pub async fn start(config: Config) -> Result<Running, StartError> {
     config.check()?;
-    let tls = config
-        .tls
-        .as_ref()
-        .map(|tls| tls_config(&tls.cert, &tls.key).map(|made| (tls.listen, made)))
-        .transpose()
-        .map_err(StartError::Tls)?;
+    let certificate = config.tls.as_ref().map(Certificate::load).transpose().map_err(StartError::Tls)?;
     let plain = Listener::plain(config.listen).await.map_err(|error| cannot_listen(config.listen, error))?;
-    let tls = match tls {
-        Some((address, made)) => {
-            Some(Listener::tls(address, made).await.map_err(|error| cannot_listen(address, error))?)
+    let tls = match (&config.tls, &certificate) {
+        (Some(Tls { listen, .. }), Some(certificate)) => {
+            let offered = certificate.server_config().map_err(StartError::Tls)?;
+            Some(Listener::tls(*listen, offered).await.map_err(|error| cannot_listen(*listen, error))?)
         }
-        None => None,
+        _ => None,
     };
     let address = |listener: &Listener| {
         listener.address().map_err(|problem| StartError::Listen { address: config.listen, problem })
@@ -123,6 +120,9 @@ pub async fn start(config: Config) -> Result<Running, StartError> {
     let sockets = Sockets::new();
     let presence = Presence::new(store.clone(), clock, facts, EXCHANGES_MAX, tasks.clone(), links.clone());
     let app = build(&config, clock, &store, &presence, &sockets, &links, &tasks);
+    if let Some(certificate) = certificate {
+        sockets.tasks.spawn(certificate.follow(sockets.stop.clone()));
+    }
     for listener in [Some(plain), tls].into_iter().flatten() {
         sockets.tasks.spawn(listener.serve(app.clone(), sockets.clone()));
     }

@@ -1,4 +1,4 @@
-//! Sockets: accepting them, TLS, HTTP/1.1, and coming to an end without cutting anybody off.
+//! Sockets: accepting them, HTTP/1.1, and coming to an end without cutting anybody off.
 //!
 //! What stays true: there are never more connections than [`CONNECTIONS_MAX`]; none may stay in its handshake or in a
 //! request's head for longer than a named time; and once [`Listener::serve`] has returned, none of them is left, but for
@@ -7,7 +7,6 @@
 use std::convert::Infallible;
 use std::io;
 use std::net::SocketAddr;
-use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -20,8 +19,6 @@ use hyper::service::{Service as _, service_fn};
 use hyper_util::rt::{TokioIo, TokioTimer};
 use hyper_util::service::TowerToHyperService;
 use rustls::ServerConfig;
-use rustls::pki_types::pem::PemObject as _;
-use rustls::pki_types::{CertificateDer, PrivateKeyDer};
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
@@ -229,49 +226,6 @@ fn is_of_one_connection(error: &io::Error) -> bool {
     )
 }
 
-/// What keeps TLS from being offered.
-#[derive(Debug, thiserror::Error)]
-pub enum TlsError {
-    /// A file that is not there, or is no PEM.
-    #[error("cannot read {what} from {}: {problem}", file.display())]
-    File {
-        /// The certificate chain or the private key.
-        what: &'static str,
-        /// Which file.
-        file: PathBuf,
-        /// Why.
-        problem: rustls::pki_types::pem::Error,
-    },
-    /// A certificate and a key that don't go together, or aren't of use.
-    #[error("the certificate in {} and its key can't be used: {problem}", file.display())]
-    Pair {
-        /// The certificate's file.
-        file: PathBuf,
-        /// Why.
-        problem: rustls::Error,
-    },
-}
-
-/// TLS 1.2 and 1.3 for HTTP/1.1 with this certificate chain and key, both PEM.
-///
-/// # Errors
-/// [`TlsError`], naming the file.
-pub(crate) fn tls_config(cert: &Path, key: &Path) -> Result<Arc<ServerConfig>, TlsError> {
-    let unreadable = |what, file: &Path, problem| TlsError::File { what, file: file.to_owned(), problem };
-    let chain: Vec<_> = CertificateDer::pem_file_iter(cert)
-        .and_then(Iterator::collect)
-        .map_err(|problem| unreadable("a certificate chain", cert, problem))?;
-    let private =
-        PrivateKeyDer::from_pem_file(key).map_err(|problem| unreadable("a private key", key, problem))?;
-    let provider = Arc::new(rustls::crypto::ring::default_provider());
-    let mut config = ServerConfig::builder_with_provider(provider)
-        .with_safe_default_protocol_versions()
-        .and_then(|builder| builder.with_no_client_auth().with_single_cert(chain, private))
-        .map_err(|problem| TlsError::Pair { file: cert.to_owned(), problem })?;
-    config.alpn_protocols = vec![b"http/1.1".to_vec()];
-    Ok(Arc::new(config))
-}
-
 #[cfg(test)]
 mod tests {
     use axum::extract::Extension;
@@ -368,14 +322,5 @@ mod tests {
         assert_eq!(read_all(stream).await, "");
         sockets.tasks.close();
         sockets.tasks.wait().await;
-    }
-
-    #[test]
-    fn a_missing_certificate_is_named() {
-        let error = tls_config(Path::new("/nowhere/cert.pem"), Path::new("/nowhere/key.pem")).unwrap_err();
-        assert!(
-            error.to_string().starts_with("cannot read a certificate chain from /nowhere/cert.pem: "),
-            "{error}"
-        );
     }
 }

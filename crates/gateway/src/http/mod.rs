@@ -4,3 +4,4 @@ pub(crate) mod body;
 pub(crate) mod listener;
 pub(crate) mod peer;
 pub(crate) mod problem;
+pub(crate) mod tls;

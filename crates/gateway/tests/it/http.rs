@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use gateway::{Config, Location, Running, Tls};
+use gateway::Config;
 use serde_json::{Value, json};
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::TcpStream;
@@ -113,56 +113,6 @@ async fn operations_can_ask_whether_it_lives_and_is_ready() {
         let answer = reqwest::get(format!("{}{path}", gateway.url())).await.unwrap();
         assert_eq!((answer.status().as_u16(), answer.text().await.unwrap().as_str()), (200, text));
     }
-}
-
-/// A gateway that speaks TLS too, with a certificate of its own in the file that is returned.
-async fn with_tls(dir: &std::path::Path) -> (Running, std::path::PathBuf) {
-    let made = rcgen::generate_simple_self_signed(["localhost".to_owned(), "127.0.0.1".to_owned()]).unwrap();
-    let (cert, key) = (dir.join("cert.pem"), dir.join("key.pem"));
-    std::fs::write(&cert, made.cert.pem()).unwrap();
-    std::fs::write(&key, made.signing_key.serialize_pem()).unwrap();
-    let config = Config {
-        listen: "127.0.0.1:0".parse().unwrap(),
-        tls: Some(Tls { listen: "127.0.0.1:0".parse().unwrap(), cert: cert.clone(), key }),
-        data_dir: dir.join("data"),
-        ..Config::default()
-    };
-    let _ = rustls::crypto::ring::default_provider().install_default();
-    (gateway::start(config).await.unwrap(), cert)
-}
-
-#[tokio::test]
-async fn https_is_served_beside_http() {
-    let dir = tempfile::tempdir().unwrap();
-    let (running, cert) = with_tls(dir.path()).await;
-    let trusted = reqwest::Certificate::from_pem(&std::fs::read(cert).unwrap()).unwrap();
-    let client = reqwest::Client::builder().tls_certs_only([trusted]).build().unwrap();
-    let url = format!("https://localhost:{}/healthz", running.tls_address().unwrap().port());
-    let answer = client.get(url).send().await.unwrap();
-    assert_eq!(answer.text().await.unwrap(), "ok");
-    running.stop().await;
-}
-
-#[tokio::test]
-async fn a_terminal_boards_and_keeps_its_link_over_tls() {
-    let dir = tempfile::tempdir().unwrap();
-    let (running, cert) = with_tls(dir.path()).await;
-    let (admin, poi) = (running.admin(), nexo::PoiId::parse("V400m-1").unwrap());
-    admin.create_company(COMPANY).await.unwrap();
-    admin.create_merchant_account(COMPANY, MERCHANT).await.unwrap();
-    admin.add_terminal(COMPANY, &poi, Location::MerchantInStore(MERCHANT)).await.unwrap();
-    let code = admin.make_boarding_code(&poi).await.unwrap().code.reveal();
-
-    let url = format!("https://localhost:{}", running.tls_address().unwrap().port());
-    let mut config = virtual_terminal::Config::new(url, dir.path().join("journal"), poi);
-    config.boarding_code = Some(virtual_terminal::Secret::new(code));
-    config.ca_file = Some(cert);
-    let terminal = virtual_terminal::VirtualTerminal::start(config).await.unwrap();
-    let mut state = terminal.state();
-    let online = state.wait_for(|state| matches!(state, virtual_terminal::State::Online));
-    tokio::time::timeout(SOON, online).await.expect("the terminal connects").unwrap();
-    terminal.stop().await;
-    running.stop().await;
 }
 
 #[tokio::test]

@@ -8,3 +8,4 @@ mod connected_terminals;
 mod http;
 mod sale_api;
 mod support;
+mod tls;
