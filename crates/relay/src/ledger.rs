@@ -244,8 +244,8 @@ pub enum Op {
     Admit(Box<Admission>),
     /// Settle *refused* whatever the admission of this delivery left behind (E1). Answers `Done`.
     Withdraw(DeliveryId),
-    /// Give an exchange its outcome if [`may_become`] allows it, and keep the evidence in the same transaction.
-    /// Answers `Done`, `Already` or `Missing`.
+    /// Give an exchange its outcome if [`may_become`] allows it, and keep the evidence in the same transaction; what only
+    /// a terminal can say [`proves_receipt`]. Answers `Done`, `Already` or `Missing`.
     Settle {
         /// Which delivery.
         delivery: DeliveryId,
@@ -505,6 +505,17 @@ pub fn may_become(now: &Outcome, new: &Outcome) -> bool {
         Outcome::Unknown => !matches!(new, Outcome::Open | Outcome::Unknown),
         Outcome::UnknownFinal(_) => matches!(new, Outcome::Answered(_)),
         Outcome::Refused(_) | Outcome::NeverReached | Outcome::Answered(_) => false,
+    }
+}
+
+/// Whether this outcome is one that the terminal itself reported for the delivery: then it has received it.
+pub fn proves_receipt(outcome: &Outcome) -> bool {
+    match outcome {
+        Outcome::Answered(_) => true,
+        Outcome::UnknownFinal(cannot) => {
+            matches!(cannot, Cannot::Indeterminate | Cannot::Misfit | Cannot::TooLarge)
+        }
+        Outcome::Open | Outcome::Unknown | Outcome::Refused(_) | Outcome::NeverReached => false,
     }
 }
 

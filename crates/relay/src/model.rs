@@ -10,7 +10,7 @@ use nexo::PoiId;
 use crate::id::{DeliveryId, Epoch, JournalId};
 use crate::ledger::{
     AdmitDecision, Boarded, Evidence, ExchangeKey, FenceReason, IDENTITY_HOURS, Op, Outcome, Record, Refused,
-    Reply, Told, decide_admit, decide_fence, decide_hello, may_become,
+    Reply, Told, decide_admit, decide_fence, decide_hello, may_become, proves_receipt,
 };
 use crate::time::WallMs;
 
@@ -88,6 +88,7 @@ impl Ledger {
                 if !may_become(&row.record.outcome, &outcome) {
                     return Reply::Already(row.record.outcome.clone());
                 }
+                row.record.received |= proves_receipt(&outcome);
                 row.record.outcome = outcome;
                 self.evidence.extend(evidence.map(|e| (delivery, e)));
                 Reply::Done
@@ -125,6 +126,7 @@ impl Ledger {
                     if let Some(row) = self.row(&delivery)
                         && may_become(&row.record.outcome, &outcome)
                     {
+                        row.record.received |= proves_receipt(&outcome);
                         row.record.outcome = outcome;
                     }
                 }

@@ -6,7 +6,7 @@ use nexo::{DeviceId, MessageCategory, PoiId, SaleId, ServiceId};
 use relay::ledger::{
     Admission, AdmitDecision, Answered, Boarded, Cannot, Digest, Evidence, EvidenceKind, ExchangeKey,
     FenceReason, HelloClaim, IDENTITY_HOURS, LedgerFacts, Op, Outcome, Record, Refused, Reply, Restored,
-    Told, decide_admit, decide_fence, decide_hello, may_become,
+    Told, decide_admit, decide_fence, decide_hello, may_become, proves_receipt,
 };
 use relay::{DeliveryId, Epoch, ExchangeId, JournalId, WallMs};
 use rusqlite::{Connection, OptionalExtension as _, Params, params};
@@ -33,31 +33,31 @@ macro_rules! records {
 /// Runs one op. When it fails, whatever it wrote is to be rolled back. `clock` gives the time of an op without one.
 pub(super) fn apply(
     connection: &Connection,
-    op: Op,
+    op: &Op,
     clock: &(dyn Fn() -> WallMs + Send + Sync),
 ) -> Result<Reply, StoreError> {
     let ledger = Ledger { connection };
     match op {
-        Op::Admit(admission) => ledger.admit(&admission),
-        Op::Withdraw(delivery) => ledger.withdraw(&delivery, clock()),
+        Op::Admit(admission) => ledger.admit(admission),
+        Op::Withdraw(delivery) => ledger.withdraw(delivery, clock()),
         Op::Settle { delivery, outcome, evidence } => {
-            ledger.settle(&delivery, &outcome, evidence.as_ref(), clock())
+            ledger.settle(delivery, outcome, evidence.as_ref(), clock())
         }
-        Op::NoteReceived(delivery) => ledger.note_received(&delivery, clock()),
-        Op::OweWebhook(delivery) => ledger.owe_webhook(&delivery, clock()),
-        Op::TakeHello(claim) => ledger.take_hello(&claim),
-        Op::OpenDeliveries(poi) => ledger.open_deliveries(&poi),
-        Op::SettleHello { poi, epoch, settled } => ledger.settle_hello(&poi, epoch, &settled, clock()),
-        Op::Look { keys, company, at } => ledger.look(&keys, &company, at),
-        Op::FindDelivery(delivery) => ledger.find_delivery(&delivery),
-        Op::Fence { key, company, reason, at } => ledger.close(&key, &company, reason, at),
+        Op::NoteReceived(delivery) => ledger.note_received(delivery, clock()),
+        Op::OweWebhook(delivery) => ledger.owe_webhook(delivery, clock()),
+        Op::TakeHello(claim) => ledger.take_hello(claim),
+        Op::OpenDeliveries(poi) => ledger.open_deliveries(poi),
+        Op::SettleHello { poi, epoch, settled } => ledger.settle_hello(poi, *epoch, settled, clock()),
+        Op::Look { keys, company, at } => ledger.look(keys, company, *at),
+        Op::FindDelivery(delivery) => ledger.find_delivery(delivery),
+        Op::Fence { key, company, reason, at } => ledger.close(key, company, *reason, *at),
         Op::Keep { poi, delivery, evidence, at } => {
-            ledger.keep(&delivery, poi.as_str(), &evidence, at)?;
+            ledger.keep(delivery, poi.as_str(), evidence, *at)?;
             Ok(Reply::Done)
         }
-        Op::NoteTold(told) => ledger.note_told(&told),
-        Op::NoteDevice { poi, device } => ledger.note_device(&poi, &device),
-        Op::Notification { poi, id, message, at } => ledger.notification(&poi, &id, &message, at),
+        Op::NoteTold(told) => ledger.note_told(told),
+        Op::NoteDevice { poi, device } => ledger.note_device(poi, device),
+        Op::Notification { poi, id, message, at } => ledger.notification(poi, id, message, *at),
     }
 }
 
@@ -92,6 +92,7 @@ struct Row {
 struct Standing {
     seq: i64,
     poi: String,
+    settled: Option<WallMs>,
     outcome: Outcome,
 }
 
@@ -201,18 +202,14 @@ impl Ledger<'_> {
             ON CONFLICT DO UPDATE SET message = excluded.message",
             params![seq, &admission.message[..]],
         )?;
-        self.event(seq, new.admitted, "admitted", new.delivery.as_str())?;
-        if new.outcome != Outcome::Open {
-            self.settled(seq, &new.outcome, new.admitted)?;
-        }
-        Ok(())
+        self.keep_answer(seq, &new.outcome)
     }
 
     fn withdraw(&self, delivery: &DeliveryId, now: WallMs) -> Result<Reply, StoreError> {
         if let Some(standing) = self.standing(delivery)?
             && standing.outcome == Outcome::Open
         {
-            self.set_outcome(standing.seq, &Outcome::Refused(Refused::Withdrawn), now)?;
+            self.set_outcome(&standing, &Outcome::Refused(Refused::Withdrawn), now)?;
         }
         Ok(Reply::Done)
     }
@@ -228,44 +225,45 @@ impl Ledger<'_> {
         if !may_become(&standing.outcome, outcome) {
             return Ok(Reply::Already(standing.outcome));
         }
-        self.set_outcome(standing.seq, outcome, now)?;
+        self.set_outcome(&standing, outcome, now)?;
         if let Some(evidence) = evidence {
             self.keep(delivery, &standing.poi, evidence, now)?;
         }
         Ok(Reply::Done)
     }
 
-    fn set_outcome(&self, seq: i64, outcome: &Outcome, now: WallMs) -> Result<(), StoreError> {
+    fn set_outcome(&self, standing: &Standing, outcome: &Outcome, now: WallMs) -> Result<(), StoreError> {
+        if let Some(at) = standing.settled {
+            let (word, detail) = outcome_words(&standing.outcome);
+            self.event(standing.seq, at, word, detail)?; // The row will say it no longer.
+        }
         let (word, detail) = outcome_words(outcome);
         self.execute(
-            "UPDATE exchanges SET outcome = ?2, outcome_detail = ?3, settled_at = ?4 WHERE seq = ?1",
-            params![seq, word, detail, settled_at(outcome, now)],
+            "UPDATE exchanges SET outcome = ?2, outcome_detail = ?3, settled_at = ?4,
+                received_at = iif(?5, coalesce(received_at, ?4), received_at)
+            WHERE seq = ?1",
+            params![standing.seq, word, detail, settled_at(outcome, now), proves_receipt(outcome)],
         )?;
-        self.settled(seq, outcome, now)
+        self.keep_answer(standing.seq, outcome)
     }
 
-    /// What an outcome leaves beside its row.
-    fn settled(&self, seq: i64, outcome: &Outcome, now: WallMs) -> Result<(), StoreError> {
+    fn keep_answer(&self, seq: i64, outcome: &Outcome) -> Result<(), StoreError> {
         if let Outcome::Answered(Answered::Message(message)) = outcome {
             let sql = "INSERT INTO exchange_answers (exchange, message) VALUES (?1, ?2)";
             self.execute(sql, params![seq, &message[..]])?;
         }
-        let (word, detail) = outcome_words(outcome);
-        self.event(seq, now, word, detail)
+        Ok(())
     }
 
+    /// Something that happened to an exchange and that its row does not say.
     fn event(&self, seq: i64, at: WallMs, what: &str, detail: &str) -> Result<(), StoreError> {
         let sql = "INSERT INTO exchange_events (exchange, at, what, detail) VALUES (?1, ?2, ?3, ?4)";
         self.execute(sql, params![seq, at.0, what, detail])
     }
 
     fn note_received(&self, delivery: &DeliveryId, now: WallMs) -> Result<Reply, StoreError> {
-        let sql = "UPDATE exchanges SET received_at = ?2 WHERE delivery_id = ?1 AND received_at IS NULL RETURNING seq";
-        let mut statement = self.connection.prepare_cached(sql)?;
-        let seq = statement.query_row(params![delivery.as_str(), now.0], |row| row.get(0)).optional()?;
-        if let Some(seq) = seq {
-            self.event(seq, now, "received", "")?;
-        }
+        let sql = "UPDATE exchanges SET received_at = ?2 WHERE delivery_id = ?1 AND received_at IS NULL";
+        self.execute(sql, params![delivery.as_str(), now.0])?;
         Ok(Reply::Done)
     }
 
@@ -342,7 +340,7 @@ impl Ledger<'_> {
             if let Some(standing) = self.standing(delivery)?
                 && may_become(&standing.outcome, outcome)
             {
-                self.set_outcome(standing.seq, outcome, now)?;
+                self.set_outcome(&standing, outcome, now)?;
             }
         }
         Ok(Reply::Done)
@@ -429,7 +427,8 @@ impl Ledger<'_> {
 
     fn note_told(&self, told: &Told) -> Result<Reply, StoreError> {
         self.execute(
-            "INSERT INTO told (exchange_id, call, what, at, written) VALUES (?1, ?2, ?3, ?4, ?5)",
+            "INSERT INTO told (exchange_id, call, what, at, written) VALUES (?1, ?2, ?3, ?4, ?5)
+            ON CONFLICT DO NOTHING",
             params![told.exchange.as_str(), told.call.0.cast_signed(), told.what, told.at.0, told.written],
         )?;
         Ok(Reply::Done)
@@ -466,14 +465,19 @@ impl Ledger<'_> {
 
     /// The outcome of the exchange that has this delivery as its latest attempt.
     fn standing(&self, delivery: &DeliveryId) -> Result<Option<Standing>, StoreError> {
-        let sql = "SELECT e.seq, e.poi_id, e.outcome, e.outcome_detail, a.message
+        let sql = "SELECT e.seq, e.poi_id, e.outcome, e.outcome_detail, e.settled_at, a.message
             FROM exchanges e LEFT JOIN exchange_answers a ON a.exchange = e.seq WHERE e.delivery_id = ?1";
         let mut statement = self.connection.prepare_cached(sql)?;
         let mut rows = statement.query([delivery.as_str()])?;
         let Some(row) = rows.next()? else { return Ok(None) };
         let columns = Columns::new(row, "exchanges", "seq")?;
         let outcome = outcome_of(&columns)?;
-        Ok(Some(Standing { seq: columns.get("seq")?, poi: columns.get("poi_id")?, outcome }))
+        Ok(Some(Standing {
+            seq: columns.get("seq")?,
+            poi: columns.get("poi_id")?,
+            settled: columns.moment_option("settled_at")?,
+            outcome,
+        }))
     }
 
     fn rows(&self, sql: &str, parameters: impl Params) -> Result<Vec<Row>, StoreError> {
