@@ -17,6 +17,7 @@ mod words;
 mod header;
 mod reference;
 
+mod encryption;
 mod envelope;
 mod notification;
 mod request;
@@ -47,6 +48,7 @@ pub use compose::{request, response};
 pub use diagnosis::{
     DiagnosisRequest, DiagnosisResponse, GlobalStatus, HostStatus, PoiStatus, PrinterStatus,
 };
+pub use encryption::{EncryptionKey, Nonce, OpenError, Passphrase};
 pub use error::DecodeError;
 pub use event::{EventNotification, EventToNotify};
 pub use failure::FailureResponse;
