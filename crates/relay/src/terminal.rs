@@ -12,6 +12,7 @@
 mod answer;
 mod journal;
 mod memory;
+mod sealing;
 #[cfg(test)]
 mod tests;
 
@@ -19,7 +20,7 @@ use std::collections::VecDeque;
 use std::time::Duration;
 
 use bytes::Bytes;
-use nexo::{ErrorCondition, MessageCategory, MessageClass, MessageHeader, Request};
+use nexo::{EncryptionKey, ErrorCondition, MessageCategory, MessageClass, MessageHeader, OpenError, Request};
 
 use crate::frame::{Deliver, RESUME_MAX, ResultMessage, ToGateway};
 use crate::id::DeliveryId;
@@ -27,8 +28,9 @@ use crate::ledger::is_repeatable;
 use crate::link::CloseReason;
 use crate::time::{Now, WallMs};
 
-use answer::{Asked, aborted, failure, transaction_status};
+use answer::{Asked, aborted, failure, not_found_of, transaction_status};
 use memory::{Held, Memory, Open, Phase};
+use sealing::{Opened, seal};
 
 pub use journal::{Execution, ExecutionKind, JournalEntry, Outcome};
 pub use memory::{MEMORY, MEMORY_MAX, MEMORY_MINOR_MAX};
@@ -46,6 +48,8 @@ pub struct Terminal {
     /// What is asked for once the entry of this number is on disk; in ascending order.
     behind: VecDeque<(u64, Behind)>,
     effects: VecDeque<Effect>,
+    /// Shared with Sale systems that encrypt.
+    key: Option<EncryptionKey>,
 }
 
 /// What the owner of a terminal has to do.
@@ -70,7 +74,7 @@ pub enum Effect {
     Start {
         /// Which one.
         delivery: DeliveryId,
-        /// `{"SaleToPOIRequest":{…}}`, byte for byte.
+        /// `{"SaleToPOIRequest":{…}}`, byte for byte as it came, or as it was before it was encrypted.
         message: Bytes,
         /// When the POS gives up, on the monotonic clock.
         deadline: Duration,
@@ -147,7 +151,17 @@ impl Terminal {
     /// A terminal after a restart, from its journal. Whatever was open is ended first (T6): as `Failure`/`Aborted` when
     /// it certainly was not started, as indeterminate else.
     pub fn restore(now: Now, entries: impl IntoIterator<Item = JournalEntry>) -> Terminal {
-        let mut terminal = Terminal::new();
+        Terminal::restore_with(now, None, entries)
+    }
+
+    /// The same, with the key that it shares with Sale systems: encrypted requests are opened with it, and answered
+    /// encrypted. Without a key, or with another, they are refused in the clear.
+    pub fn restore_with(
+        now: Now,
+        key: Option<EncryptionKey>,
+        entries: impl IntoIterator<Item = JournalEntry>,
+    ) -> Terminal {
+        let mut terminal = Terminal { key, ..Terminal::new() };
         for entry in entries {
             match entry {
                 JournalEntry::Attempt(attempt) => terminal.attempt = terminal.attempt.max(attempt),
@@ -157,7 +171,9 @@ impl Terminal {
         for (delivery, header, interrupted) in terminal.memory.interrupted() {
             let outcome = match interrupted {
                 Some(message) => {
-                    let asked = Asked { delivery: &delivery, header: header.as_ref(), message: &message };
+                    let opened = Opened::of(terminal.key.as_ref(), &message);
+                    let message = opened.readable(&message);
+                    let asked = Asked { delivery: &delivery, header: header.as_ref(), message };
                     aborted(asked, now, "The terminal was restarted before the transaction began.")
                 }
                 None => Outcome::Indeterminate("restarted while the transaction ran".into()),
@@ -236,7 +252,9 @@ impl Terminal {
             return;
         }
         let header = Request::parse(deliver.message.clone()).ok().map(|request| request.header().clone());
-        let verdict = self.judge(now, &deliver, header.as_ref());
+        let opened = Opened::of(self.key.as_ref(), &deliver.message);
+        let verdict = self.judge(now, &deliver, header.as_ref(), &opened);
+        let verdict = self.fence(now, &deliver, header.as_ref(), &opened, verdict);
         let delivery = deliver.delivery.clone();
         let mut seq = self.journal(JournalEntry::Stored {
             delivery: delivery.clone(),
@@ -382,14 +400,15 @@ impl Terminal {
         entries
     }
 
-    fn judge(&self, now: Now, deliver: &Deliver, header: Option<&MessageHeader>) -> Verdict {
+    fn judge(&self, now: Now, deliver: &Deliver, header: Option<&MessageHeader>, opened: &Opened) -> Verdict {
         let Some(header) = header else {
             // No response could carry a header that the gateway would take for this one's.
             return Verdict::Answer(Outcome::Indeterminate(
                 "the message has no header that can be read".into(),
             ));
         };
-        let asked = Asked { delivery: &deliver.delivery, header: Some(header), message: &deliver.message };
+        let message = opened.readable(&deliver.message);
+        let asked = Asked { delivery: &deliver.delivery, header: Some(header), message };
         let fail = |condition, text: &str| Verdict::Answer(failure(asked, now, condition, text));
         if let Some(earlier) = self.same_service(header) {
             let fits = earlier
@@ -398,10 +417,24 @@ impl Terminal {
                 .is_some_and(|h| h.category == header.category && h.sale_id == header.sale_id);
             return match &earlier.phase {
                 _ if !fits => fail(ErrorCondition::NOT_ALLOWED, "This ServiceID belongs to another request."),
-                Phase::Finishing(outcome) | Phase::Finished(outcome) => Verdict::Answer(outcome.clone()),
+                Phase::Finishing(outcome) | Phase::Finished(outcome) if opened.may_hear(outcome) => {
+                    Verdict::Answer(outcome.clone())
+                }
+                Phase::Finishing(_) | Phase::Finished(_) => {
+                    fail(ErrorCondition::NOT_ALLOWED, "This ServiceID belongs to another request.")
+                }
                 Phase::Storing(_) | Phase::Starting(_) | Phase::Running(_) => Verdict::Answer(
                     Outcome::Indeterminate("the first one of this ServiceID still runs".into()),
                 ),
+            };
+        }
+        // After what the memory holds: a request that ran under an older key has not ceased to have run.
+        if let Opened::Closed(error) = opened {
+            return match error {
+                OpenError::OtherKey => {
+                    fail(ErrorCondition::NOT_ALLOWED, "This terminal does not have the key of this message.")
+                }
+                _ => fail(ErrorCondition::MESSAGE_FORMAT, "The message can't be decrypted."),
             };
         }
         if deliver.time_left_ms == 0 {
@@ -411,7 +444,12 @@ impl Terminal {
             return Verdict::Abort(self.abort_target(asked));
         }
         if header.category == MessageCategory::TRANSACTION_STATUS {
-            return Verdict::Answer(transaction_status(asked, now, &self.memory));
+            return Verdict::Answer(transaction_status(asked, now, &self.memory, self.key.as_ref(), opened));
+        }
+        if is_repeatable(&header.category)
+            && header.service_id.as_ref().is_some_and(|service| self.memory.is_fenced(service))
+        {
+            return fail(ErrorCondition::NOT_ALLOWED, "This ServiceID was told as not found. Use a new one.");
         }
         if !header.category.has_response() {
             return Verdict::Answer(Outcome::Empty);
@@ -423,6 +461,30 @@ impl Terminal {
             return fail(ErrorCondition::NOT_ALLOWED, "The terminal's transaction memory is full.");
         }
         Verdict::Run
+    }
+
+    /// A NotFound that is told encrypted can't be fenced by the gateway, which does not see it (E16): so this terminal closes
+    /// the ServiceID itself. The entry comes before that of the answer, and so is on disk before it is told.
+    fn fence(
+        &mut self,
+        now: Now,
+        deliver: &Deliver,
+        header: Option<&MessageHeader>,
+        opened: &Opened,
+        verdict: Verdict,
+    ) -> Verdict {
+        let (Opened::Sealed(message), Some(header), Verdict::Answer(outcome)) = (opened, header, &verdict)
+        else {
+            return verdict;
+        };
+        let Some(service) = not_found_of(message, outcome) else { return verdict };
+        if self.memory.fence(service.clone(), now.wall) {
+            self.journal(JournalEntry::Fenced { service, at: now.wall });
+            return verdict;
+        }
+        let asked = Asked { delivery: &deliver.delivery, header: Some(header), message };
+        let text = "Too many requests were asked about that this terminal never had.";
+        Verdict::Answer(failure(asked, now, ErrorCondition::NOT_ALLOWED, text))
     }
 
     /// What the memory already holds under this ServiceID (T8).
@@ -464,6 +526,7 @@ impl Terminal {
         }
         if let Some(open) = self.memory.set_running(&delivery) {
             let (message, deadline) = (open.message.clone(), open.deadline);
+            let message = Opened::of(self.key.as_ref(), &message).readable(&message).clone();
             self.effects.push_back(Effect::Start { delivery, message, deadline });
         }
     }
@@ -486,7 +549,9 @@ impl Terminal {
     fn refuse(&mut self, now: Now, delivery: DeliveryId, text: &str) {
         let Some(held) = self.memory.find(&delivery) else { return };
         let Some(open) = held.phase.open() else { return };
-        let asked = Asked { delivery: &delivery, header: held.header.as_deref(), message: &open.message };
+        let opened = Opened::of(self.key.as_ref(), &open.message);
+        let message = opened.readable(&open.message);
+        let asked = Asked { delivery: &delivery, header: held.header.as_deref(), message };
         let outcome = aborted(asked, now, text);
         self.finish(now, delivery, outcome, None);
     }
@@ -510,6 +575,10 @@ impl Terminal {
         outcome: Outcome,
         execution: Option<Execution>,
     ) -> u64 {
+        let outcome = match self.memory.open(delivery) {
+            Some(open) => seal(self.key.as_ref(), delivery, &open.message, outcome),
+            None => outcome,
+        };
         self.memory.set_finishing(delivery, outcome.clone());
         if let Some(execution) = &execution {
             self.memory.note_execution(execution.clone());
@@ -578,6 +647,7 @@ impl Default for Terminal {
             next_seq: 0,
             behind: VecDeque::new(),
             effects: VecDeque::new(),
+            key: None,
         }
     }
 }

@@ -4,7 +4,7 @@ use std::net::Ipv4Addr;
 use std::path::PathBuf;
 use std::time::Duration;
 
-use nexo::{PoiId, PrinterStatus};
+use nexo::{EncryptionKey, PoiId, PrinterStatus};
 
 use crate::secret::Secret;
 
@@ -29,6 +29,8 @@ pub struct Config {
     pub cardholder: Duration,
     /// The device's own state.
     pub device: DeviceFacts,
+    /// Shared with Sale systems that encrypt their messages.
+    pub nexo_key: Option<EncryptionKey>,
 }
 
 impl Config {
@@ -44,6 +46,7 @@ impl Config {
             firmware_version: "Virtual_OS 1.4.0".into(),
             ca_file: None,
             cardholder: Duration::from_secs(2),
+            nexo_key: None,
         }
     }
 

@@ -130,7 +130,7 @@ impl VirtualTerminal {
             http,
             clock,
             Random::new()?,
-            Terminal::restore(clock.now(), entries),
+            Terminal::restore_with(clock.now(), config.nexo_key, entries),
             device,
             journal,
             Shown { state, busy, executions },

@@ -2,8 +2,8 @@
 
 use bytes::Bytes;
 use nexo::{
-    ErrorCondition, FailureResponse, MessageHeader, MessageReference, Request, Response, StatusAnswer,
-    TransactionIdentification, transaction_status_response,
+    EncryptionKey, ErrorCondition, FailureResponse, MessageCategory, MessageHeader, MessageReference,
+    Request, Response, ServiceId, StatusAnswer, TransactionIdentification, transaction_status_response,
 };
 
 use crate::id::DeliveryId;
@@ -11,6 +11,7 @@ use crate::time::Now;
 
 use super::journal::Outcome;
 use super::memory::{Held, Memory, Phase};
+use super::sealing::Opened;
 
 /// The refusal of a payment that the POS called off, as terminals word it.
 pub(super) const MERCHANT_CANCELLED: &str = "104 Merchant cancelled.";
@@ -24,7 +25,7 @@ pub(super) struct Asked<'a> {
     pub(super) delivery: &'a DeliveryId,
     /// None when it can't be read.
     pub(super) header: Option<&'a MessageHeader>,
-    /// `{"SaleToPOIRequest":{…}}`.
+    /// `{"SaleToPOIRequest":{…}}`, decrypted.
     pub(super) message: &'a Bytes,
 }
 
@@ -72,7 +73,13 @@ pub(super) fn abort_names(asked: Asked<'_>, header: &MessageHeader) -> bool {
 }
 
 /// What the memory says about the request that a TransactionStatus names, or about the latest of its Sale system.
-pub(super) fn transaction_status(asked: Asked<'_>, now: Now, memory: &Memory) -> Outcome {
+pub(super) fn transaction_status(
+    asked: Asked<'_>,
+    now: Now,
+    memory: &Memory,
+    key: Option<&EncryptionKey>,
+    opened: &Opened,
+) -> Outcome {
     let status = Request::parse(asked.message.clone()).ok().and_then(|request| request.transaction_status());
     let (Some(header), Some(status)) = (asked.header, status) else {
         return failure(
@@ -103,9 +110,19 @@ pub(super) fn transaction_status(asked: Asked<'_>, now: Now, memory: &Memory) ->
         }
         Some(Phase::Storing(_) | Phase::Starting(_) | Phase::Running(_)) => tell(StatusAnswer::InProgress),
         Some(Phase::Finishing(Outcome::Message(message)) | Phase::Finished(Outcome::Message(message))) => {
-            match Response::parse(message.clone()) {
-                Ok(response) => tell(StatusAnswer::Found { response: &response }),
-                Err(_) => Outcome::Indeterminate("the stored response can't be read".into()),
+            let Ok(response) = Response::parse(message.clone()) else {
+                return Outcome::Indeterminate("the stored response can't be read".into());
+            };
+            if !response.is_encrypted() {
+                return tell(StatusAnswer::Found { response: &response });
+            }
+            if !opened.is_encrypted() {
+                let text = "That request was encrypted: ask with a message that is encrypted with its key.";
+                return failure(asked, now, ErrorCondition::NOT_ALLOWED, text);
+            }
+            match key.map(|key| key.open_response(&response)) {
+                Some(Ok(response)) => tell(StatusAnswer::Found { response: &response }),
+                _ => Outcome::Indeterminate("the stored response is encrypted with another key".into()),
             }
         }
         // Never NotFound: it may have happened.
@@ -114,4 +131,13 @@ pub(super) fn transaction_status(asked: Asked<'_>, now: Now, memory: &Memory) ->
             | Phase::Finished(Outcome::Indeterminate(reason)),
         ) => Outcome::Indeterminate(reason.clone()),
     }
+}
+
+/// The ServiceID that this answer to a TransactionStatus says was never there.
+pub(super) fn not_found_of(request: &Bytes, answer: &Outcome) -> Option<ServiceId> {
+    let request = Request::parse(request.clone()).ok()?;
+    let Outcome::Message(message) = answer else { return None };
+    let tells = request.header().category == MessageCategory::TRANSACTION_STATUS
+        && Response::parse(message.clone()).is_ok_and(|response| response.is_not_found());
+    request.message_reference().filter(|_| tells)?.service_id
 }

@@ -39,6 +39,13 @@ pub enum JournalEntry {
     },
     /// The gateway has the result on its disk.
     Recorded(DeliveryId),
+    /// An encrypted answer said that no request has this ServiceID: none of it will be started any more.
+    Fenced {
+        /// Which one.
+        service: ServiceId,
+        /// When it was said.
+        at: WallMs,
+    },
     /// In a compacted journal: a delivery that has ended.
     Remembered {
         /// Which one.

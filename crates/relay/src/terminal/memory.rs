@@ -22,7 +22,8 @@ pub const MEMORY: Duration = Duration::from_secs(48 * 60 * 60);
 /// The most transactions that a terminal remembers: one every 2.6 s for 48 h. Once full it starts no more of them.
 pub const MEMORY_MAX: usize = 65_536;
 
-/// The most other requests that a terminal remembers, such as diagnoses; the oldest makes room.
+/// The most other requests that a terminal remembers, such as diagnoses; the oldest makes room. And the most ServiceIDs that
+/// it keeps closed; none of those makes room.
 pub const MEMORY_MINOR_MAX: usize = 4096;
 
 #[derive(Debug, Default)]
@@ -37,6 +38,8 @@ pub(super) struct Memory {
     minor: BTreeSet<u64>,
     executions: Vec<Execution>,
     executed_before: u64,
+    /// ServiceIDs that an encrypted NotFound has named, and when.
+    fences: BTreeMap<ServiceId, WallMs>,
 }
 
 #[derive(Debug)]
@@ -140,6 +143,19 @@ impl Memory {
         self.executions.push(execution);
     }
 
+    /// Closes a ServiceID to transactions, for 48 h. Says no when there are too many.
+    pub(super) fn fence(&mut self, service: ServiceId, at: WallMs) -> bool {
+        if self.fences.len() >= MEMORY_MINOR_MAX && !self.fences.contains_key(&service) {
+            return false;
+        }
+        self.fences.insert(service, at);
+        true
+    }
+
+    pub(super) fn is_fenced(&self, service: &ServiceId) -> bool {
+        self.fences.contains_key(service)
+    }
+
     pub(super) fn set_stored(&mut self, id: &DeliveryId) {
         if let Some(held) = self.find_mut(id) {
             held.stored = true;
@@ -213,6 +229,7 @@ impl Memory {
         for arrival in old.into_iter().chain(surplus) {
             self.forget(arrival);
         }
+        self.fences.retain(|_, at| *at >= limit);
         let kept = self.executions.partition_point(|execution| execution.at < limit);
         self.executed_before += count_payments(&self.executions[..kept]);
         self.executions.drain(..kept);
@@ -248,6 +265,9 @@ impl Memory {
                     self.set_recorded(&delivery);
                 }
             }
+            JournalEntry::Fenced { service, at } => {
+                self.fence(service, at);
+            }
             JournalEntry::Executed(execution) => self.executions.push(execution),
             JournalEntry::ExecutedBefore(count) => self.executed_before = count,
         }
@@ -270,6 +290,9 @@ impl Memory {
     pub(super) fn snapshot(&self, entries: &mut Vec<JournalEntry>) {
         entries.push(JournalEntry::ExecutedBefore(self.executed_before));
         entries.extend(self.executions.iter().cloned().map(JournalEntry::Executed));
+        let fences = self.fences.iter();
+        entries
+            .extend(fences.map(|(service, at)| JournalEntry::Fenced { service: service.clone(), at: *at }));
         for (arrival, held) in &self.held {
             let delivery = held.id.clone();
             match &held.phase {

@@ -1,5 +1,7 @@
 //! A terminal on a bench: its disk, its device and its gateway played by the test, which may kill it at any moment.
 
+mod sealed;
+
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 
 use nexo::{ResultCode, SaleId, ServiceId};
@@ -14,6 +16,7 @@ const START: WallMs = WallMs(1_795_166_102_118);
 /// A terminal, what is on its disk, and everything that it did. Each effect is checked as it comes.
 struct Bench {
     terminal: Terminal,
+    key: Option<EncryptionKey>,
     now: Now,
     disk: Vec<JournalEntry>,
     unsynced: VecDeque<(u64, JournalEntry)>,
@@ -35,6 +38,7 @@ impl Bench {
     fn new() -> Bench {
         Bench {
             terminal: Terminal::new(),
+            key: None,
             now: Now { mono: Duration::from_secs(1000), wall: START },
             disk: Vec::new(),
             unsynced: VecDeque::new(),
@@ -159,7 +163,7 @@ impl Bench {
         self.unsynced.clear();
         (self.link, self.dialled, self.running) = (None, None, None);
         let kept = ends_on(&self.disk);
-        self.terminal = Terminal::restore(self.now, self.disk.clone());
+        self.terminal = Terminal::restore_with(self.now, self.key.clone(), self.disk.clone());
         let known: BTreeMap<_, _> = self.terminal.results().map(|(d, o)| (d.clone(), o.clone())).collect();
         for (delivery, (outcome, recorded)) in kept {
             assert_eq!(recorded, !known.contains_key(&delivery), "{delivery} is kept until it is recorded");
@@ -235,7 +239,7 @@ impl Bench {
                 let (outcome, _) = &ends[delivery];
                 assert!(matches!(outcome, Outcome::Message(_) | Outcome::Empty), "stored before sent (T5)");
                 if let ResultMessage::Message(message) = result
-                    && is_failure(message, ErrorCondition::ABORTED)
+                    && is_failure(self.plain(message).bytes(), ErrorCondition::ABORTED)
                 {
                     assert!(!self.started.contains(delivery), "{delivery} certainly was not started");
                 }
@@ -268,14 +272,25 @@ impl Bench {
         }
     }
 
+    /// A response as whoever has this terminal's key reads it.
+    fn plain(&self, message: &Bytes) -> nexo::Response {
+        let response = nexo::Response::parse(message.clone()).unwrap();
+        match &self.key {
+            Some(key) => key.open_response(&response).unwrap_or(response),
+            None => response,
+        }
+    }
+
     fn condition(&self, delivery: &DeliveryId) -> Option<ErrorCondition> {
         self.response(delivery).outcome().unwrap().error_condition
     }
 }
 
 fn is_failure(message: &Bytes, condition: ErrorCondition) -> bool {
-    let outcome = nexo::Response::parse(message.clone()).unwrap().outcome().unwrap();
-    outcome.result == ResultCode::Failure && outcome.error_condition == Some(condition)
+    // One that is still encrypted here is of another key, and a repeat.
+    nexo::Response::parse(message.clone()).unwrap().outcome().is_some_and(|outcome| {
+        outcome.result == ResultCode::Failure && outcome.error_condition == Some(condition)
+    })
 }
 
 fn highest_attempt(disk: &[JournalEntry]) -> u64 {

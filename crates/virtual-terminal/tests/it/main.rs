@@ -8,7 +8,7 @@ use std::path::Path;
 use std::time::{Duration, Instant};
 
 use gateway::{CODE, Gateway, POI, within};
-use nexo::{ErrorCondition, PoiId, ResultCode};
+use nexo::{EncryptionKey, ErrorCondition, Nonce, Passphrase, PoiId, Request, ResultCode};
 use relay::{CloseReason, ProcessId, ResultMessage, ToGateway};
 use serde_json::json;
 use virtual_terminal::{Config, Handle, JournalError, Secret, StartError, State, VirtualTerminal};
@@ -371,4 +371,44 @@ async fn what_can_not_work_does_not_start() {
         let error = VirtualTerminal::start(wrong).await.unwrap_err().to_string();
         assert!(error.contains(problem), "{error}");
     }
+}
+
+#[tokio::test]
+async fn an_encrypted_payment_is_paid_and_told_encrypted() {
+    let dir = tempfile::tempdir().unwrap();
+    let mut gateway = Gateway::start().await;
+    let key = EncryptionKey::derive("till-key", 1, &Passphrase::parse("Correct.Horse1").unwrap());
+    let nexo_key = Some(key.clone());
+    let terminal = VirtualTerminal::start(Config { nexo_key, ..config(&gateway, dir.path()) }).await.unwrap();
+    let (mut link, _) = gateway.welcomed().await;
+    let sealed = |message: String| {
+        let sealed = key.seal_request(&Request::parse(message.into()).unwrap(), Nonce([7; 16]));
+        String::from_utf8(sealed.to_vec()).unwrap()
+    };
+    let paid = link.deliver("d_1", sealed(payment("1"))).await;
+    link.received(&paid).await;
+    let response = key.open_response(&link.response(&paid).await).unwrap();
+    assert_eq!(result(&response), ResultCode::Success);
+    let body: nexo::PaymentResponse = response.payload().unwrap();
+    assert_eq!(body.sale_data.unwrap().sale_transaction_id.transaction_id, "27908");
+    assert_eq!(terminal.executed_payments().len(), 1);
+    link.record(&paid).await;
+
+    let transaction = body.poi_data.unwrap().poi_transaction_id.transaction_id;
+    let reversal = format!(
+        r#"{{"OriginalPOITransaction":{{"POITransactionID":{{"TransactionID":"{transaction}","TimeStamp":"2026-11-20T09:15:02.118Z"}}}},"ReversalReason":"MerchantCancel"}}"#
+    );
+    let reversed = link.deliver("d_2", sealed(message("Reversal", "2", &reversal))).await;
+    link.received(&reversed).await;
+    assert_eq!(result(&key.open_response(&link.response(&reversed).await).unwrap()), ResultCode::Success);
+    link.record(&reversed).await;
+
+    let clear = link.deliver("d_3", message("Diagnosis", "3", "{}")).await;
+    link.received(&clear).await;
+    assert_eq!(
+        result(&link.response(&clear).await),
+        ResultCode::Success,
+        "who asks in the clear is served too"
+    );
+    terminal.stop().await;
 }
