@@ -8,6 +8,7 @@ mod diagnose;
 mod init;
 mod key;
 mod logs;
+mod nexo_key;
 mod paint;
 mod pay;
 mod port;

@@ -13,6 +13,7 @@ use tokio::sync::watch;
 use virtual_terminal::{Config, Secret, StartError, State, VirtualTerminal};
 
 use crate::connection::with_scheme;
+use crate::nexo_key::NexoKey;
 use crate::signals::{AT_ONCE, Farewell, Signals};
 use crate::{clock, paint, pay};
 
@@ -46,6 +47,8 @@ pub(crate) struct Terminal {
     /// Certificates to trust instead of the system's (PEM)
     #[arg(long, value_name = "FILE")]
     ca_file: Option<PathBuf>,
+    #[command(flatten)]
+    nexo_key: NexoKey,
 }
 
 #[derive(Clone, Copy, Debug, ValueEnum)]
@@ -60,6 +63,7 @@ impl Terminal {
     pub(crate) async fn run(self) -> anyhow::Result<ExitCode> {
         let mut signals = Signals::listen()?;
         with_scheme(&self.url)?;
+        let nexo_key = self.nexo_key.open()?;
         let poi = self.poi_id.clone();
         let data_dir =
             self.data_dir.unwrap_or_else(|| format!("tillgate-terminal-{}", file_name(&poi)).into());
@@ -71,6 +75,7 @@ impl Terminal {
         config.boarding_code = self.boarding_code.map(Secret::new);
         config.ca_file = self.ca_file;
         config.cardholder = self.cardholder_seconds;
+        config.nexo_key = nexo_key;
         let handle = VirtualTerminal::start(config).await.map_err(|error| match error {
             StartError::NeedsBoardingCode(poi) => anyhow::anyhow!(
                 "{poi} has not been boarded here. Make a code with `tillgate board {poi}`, and start again with \

@@ -7,7 +7,7 @@ use gateway::{Admin, AdminError, Location};
 use nexo::PoiId;
 use virtual_terminal::{Config, Handle, Secret, VirtualTerminal};
 
-use super::ready_file::TerminalEntry;
+use super::ready_file::{SharedKey, TerminalEntry};
 use crate::terminal::file_name;
 
 pub(super) const COMPANY: &str = "DEMO_COMPANY";
@@ -98,8 +98,10 @@ pub(super) async fn connect(
     admin: &Admin,
     url: &str,
     dir: &Path,
+    shared_key: &SharedKey,
     handles: &mut Vec<Handle>,
 ) -> anyhow::Result<Vec<TerminalEntry>> {
+    let nexo_key = shared_key.derive()?;
     let mut entries = Vec::new();
     for device in DEVICES {
         let poi = PoiId::parse(device.poi)?;
@@ -108,7 +110,16 @@ pub(super) async fn connect(
             // One that is boarded has no use for the code, unless its journal or the database was lost.
             let code = admin.make_boarding_code(&poi).await?.code.reveal();
             match device.state {
-                Standing::Connected => handles.push(start(&device, poi, url, dir, code).await?),
+                Standing::Connected => {
+                    let mut config = config(&device, poi, url, dir)?;
+                    config.boarding_code = Some(Secret::new(code));
+                    config.nexo_key = Some(nexo_key.clone());
+                    let started = VirtualTerminal::start(config).await;
+                    handles.push(
+                        started.with_context(|| format!("virtual terminal {} can't start", device.poi))?,
+                    );
+                    entry.encryption_key = Some(shared_key.clone());
+                }
                 _ => entry.boarding_code = Some(code),
             }
         }
@@ -117,17 +128,14 @@ pub(super) async fn connect(
     Ok(entries)
 }
 
-async fn start(device: &Device, poi: PoiId, url: &str, dir: &Path, code: String) -> anyhow::Result<Handle> {
+fn config(device: &Device, poi: PoiId, url: &str, dir: &Path) -> anyhow::Result<Config> {
     let journal = dir.join("terminals").join(file_name(&poi));
     std::fs::create_dir_all(&journal).with_context(|| format!("can't make {}", journal.display()))?;
-    let mut config = Config::new(url, journal, poi);
-    if device.platform == Platform::Android {
-        config = config.portable();
-    }
-    config.boarding_code = Some(Secret::new(code));
-    VirtualTerminal::start(config)
-        .await
-        .with_context(|| format!("virtual terminal {} can't start", device.poi))
+    let config = Config::new(url, journal, poi);
+    Ok(match device.platform {
+        Platform::Android => config.portable(),
+        Platform::NonAndroid => config,
+    })
 }
 
 fn entry(device: &Device) -> TerminalEntry {
@@ -148,5 +156,6 @@ fn entry(device: &Device) -> TerminalEntry {
         store: store.map(str::to_owned),
         boarded: device.state == Standing::Connected,
         boarding_code: None,
+        encryption_key: None,
     }
 }

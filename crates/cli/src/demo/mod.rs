@@ -1,6 +1,7 @@
 //! `tillgate demo`: a gateway with a small fleet of virtual terminals, ready for a first payment.
 
 mod certificate;
+mod encryption_key;
 mod fleet;
 mod keys;
 mod private_file;
@@ -152,7 +153,8 @@ impl Demo {
         let tls_address = running.tls_address().context("HTTPS is not offered")?;
         fleet::make(admin).await?;
         let api_keys = keys::make(admin, dir).await?;
-        let entries = fleet::connect(admin, &url, dir, terminals).await?;
+        let shared_key = encryption_key::make(dir)?;
+        let entries = fleet::connect(admin, &url, dir, &shared_key, terminals).await?;
         for (handle, entry) in terminals.iter().zip(entries.iter().filter(|entry| entry.boarded)) {
             connected(handle, &entry.poi_id).await?;
         }

@@ -51,6 +51,17 @@ pub(crate) struct TerminalEntry {
     pub(crate) boarded: bool,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub(crate) boarding_code: Option<String>,
+    /// Of one that is connected.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(crate) encryption_key: Option<SharedKey>,
+}
+
+/// What Sale systems encrypt their messages for a terminal with, by the names of the Management API.
+#[derive(Clone, Deserialize, Serialize)]
+pub(crate) struct SharedKey {
+    pub(crate) identifier: String,
+    pub(crate) passphrase: String,
+    pub(crate) version: u32,
 }
 
 impl ReadyFile {

@@ -135,6 +135,7 @@ mod tests {
                 store: store.map(str::to_owned),
                 boarded,
                 boarding_code: code.map(str::to_owned),
+                encryption_key: None,
             };
         let key = |name: &str| format!("tg_key_{name:x<43}");
         ReadyFile {

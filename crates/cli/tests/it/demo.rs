@@ -4,6 +4,8 @@ use std::net::TcpListener;
 use std::path::Path;
 use std::process::Command;
 
+use bytes::Bytes;
+use nexo::{EncryptionKey, ErrorCondition, Nonce, Passphrase, Request, Response, ResultCode};
 use reqwest::{Certificate, Client};
 use serde_json::{Value, json};
 
@@ -103,6 +105,85 @@ async fn keys_for_other_accounts_reach_none_of_the_connected_terminals() {
     assert_eq!(connected("otherCompany", "DEMO_MERCHANT_US").await, (403, None));
     assert_eq!(connected("management", "DEMO_MERCHANT_EU").await, (403, None));
     assert_ne!(connected("cloudDevice", "DEMO_MERCHANT_EU").await.0, 401);
+}
+
+/// The key of an entry of the ready file.
+fn shared_key(entry: &Value) -> EncryptionKey {
+    let key = &entry["encryptionKey"];
+    let passphrase = Passphrase::parse(key["passphrase"].as_str().unwrap()).unwrap();
+    let version = key["version"].as_u64().unwrap().try_into().unwrap();
+    EncryptionKey::derive(key["identifier"].as_str().unwrap(), version, &passphrase)
+}
+
+fn diagnosis(poi: &str, service: &str) -> Request {
+    let header = json!({"ProtocolVersion": "3.0", "MessageClass": "Service", "MessageCategory": "Diagnosis",
+        "MessageType": "Request", "ServiceID": service, "SaleID": "TILL-01", "POIID": poi});
+    let message = json!({"SaleToPOIRequest": {"MessageHeader": header, "DiagnosisRequest": {}}});
+    Request::parse(message.to_string().into()).unwrap()
+}
+
+async fn sync(demo: &Demo, message: Bytes) -> Response {
+    let url = format!("{}/sync", demo.ready["tlsBaseUrl"].as_str().unwrap());
+    let request =
+        client(demo).post(url).header("x-api-key", demo.ready["apiKeys"]["terminalApi"].as_str().unwrap());
+    let answer = request.header("content-type", "application/json").body(message).send().await.unwrap();
+    Response::parse(answer.bytes().await.unwrap()).unwrap()
+}
+
+#[tokio::test]
+async fn connected_terminals_read_what_is_encrypted_with_the_key_of_the_ready_file() {
+    let demo = Demo::start();
+    let terminals = demo.ready["terminals"].as_array().unwrap();
+    assert!(
+        terminals.iter().all(|t| t["encryptionKey"].is_object() == (t["boarded"] == true)),
+        "{terminals:?}"
+    );
+    let entry = &terminals[0];
+    let (poi, key) = (entry["poiId"].as_str().unwrap(), shared_key(entry));
+    let request = diagnosis(poi, "E1");
+    let answer = sync(&demo, key.seal_request(&request, Nonce([7; 16]))).await;
+    let answer = key.open_response(&answer).unwrap();
+    assert_eq!(answer.outcome().unwrap().result, ResultCode::Success);
+
+    let other = EncryptionKey::derive(
+        key.identifier(),
+        key.version() + 1,
+        &Passphrase::parse("Correct.Horse1").unwrap(),
+    );
+    let answer = sync(&demo, other.seal_request(&diagnosis(poi, "E2"), Nonce([8; 16]))).await;
+    assert_eq!(answer.outcome().unwrap().error_condition, Some(ErrorCondition::NOT_ALLOWED));
+}
+
+#[tokio::test]
+async fn a_terminal_of_its_own_process_takes_its_key_from_a_file_or_the_environment() {
+    let demo = Demo::start();
+    let entry =
+        demo.ready["terminals"].as_array().unwrap().iter().find(|t| t["boardingCode"].is_string()).unwrap();
+    let (poi, code) = (entry["poiId"].as_str().unwrap(), entry["boardingCode"].as_str().unwrap());
+    let terminal = || {
+        let mut command = tillgate();
+        command.args(["terminal", "--url", demo.ready["baseUrl"].as_str().unwrap(), "--poi-id", poi]);
+        command
+            .args(["--nexo-key-identifier", "till-key", "--data-dir"])
+            .arg(demo.dir.path().join("journal"));
+        command
+    };
+    let without = terminal().output().unwrap();
+    assert!(stderr(&without).contains("--nexo-passphrase-file"), "{}", stderr(&without));
+    let weak = terminal().env("TILLGATE_NEXO_PASSPHRASE", "hunter2").output().unwrap();
+    assert!(stderr(&weak).contains("at least 12 characters"), "{}", stderr(&weak));
+
+    let file = demo.dir.path().join("passphrase");
+    std::fs::write(&file, "Correct.Horse1\n").unwrap();
+    let mut command = terminal();
+    command.args(["--boarding-code", code, "--nexo-key-version", "3", "--nexo-passphrase-file"]).arg(&file);
+    let mut running = Running::start(&mut command);
+    running.wait_for("the terminal in the list", || {
+        stdout(&demo.ask(&["terminals", "--once"])).contains(poi).then_some(())
+    });
+    let key = EncryptionKey::derive("till-key", 3, &Passphrase::parse("Correct.Horse1").unwrap());
+    let answer = sync(&demo, key.seal_request(&diagnosis(poi, "E1"), Nonce([7; 16]))).await;
+    assert_eq!(key.open_response(&answer).unwrap().outcome().unwrap().result, ResultCode::Success);
 }
 
 #[test]
@@ -208,14 +289,17 @@ fn data_that_is_kept_keeps_keys_and_boarding() {
     let before = first.ready["apiKeys"].clone();
     let ca = |demo: &Demo| std::fs::read(demo.ready["caFile"].as_str().unwrap()).unwrap();
     let trusted = ca(&first);
+    let shared = first.ready["terminals"][0]["encryptionKey"].clone();
     first.running.signal("INT");
     assert!(first.running.end().status.success());
     assert_eq!(mode(&keep.path().join("data/demo-keys.json")), 0o600);
+    assert_eq!(mode(&keep.path().join("data/demo-encryption-key.json")), 0o600);
     assert_eq!(mode(&keep.path().join("data")), 0o700);
 
     let second = Demo::start_in(tempfile::tempdir().unwrap(), &["--data-dir", &dir]);
     assert_eq!(second.ready["apiKeys"], before);
     assert_eq!(ca(&second), trusted, "whoever trusted it still does");
+    assert_eq!(second.ready["terminals"][0]["encryptionKey"], shared);
     assert!(second.ask(&["pay", "--amount", "10.99"]).status.success());
 }
 
