@@ -32,6 +32,11 @@ pub(crate) fn node_id(now: WallMs) -> NodeId {
     named("", now, NodeId::parse)
 }
 
+/// An HTTP request that was refused, so that its answer can be found again in the log: 32 hex digits.
+pub(crate) fn request_id(now: WallMs) -> String {
+    text("", now)
+}
+
 /// A new API credential: `ws_` and ten letters and digits, short enough to be read out.
 pub(crate) fn credential_name() -> String {
     const ALPHABET: &[u8; 32] = b"0123456789abcdefghjkmnpqrstvwxyz";

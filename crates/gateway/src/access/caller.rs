@@ -28,6 +28,14 @@ impl Caller {
         if self.roles.holds(role) { Ok(self) } else { Err(Denied::Forbidden(role)) }
     }
 
+    /// The caller again, if it has either role; the first is the one that it is told to have.
+    ///
+    /// # Errors
+    /// [`Denied::Forbidden`].
+    pub(crate) fn require_either(self: Arc<Self>, one: Role, other: Role) -> Result<Arc<Self>, Denied> {
+        if self.roles.holds(other) { Ok(self) } else { self.require(one) }
+    }
+
     /// Whether a merchant account of its company is in its scope. Says nothing about whose the account is.
     pub(crate) fn may_use_merchant(&self, merchant: &str) -> bool {
         match &self.scope {

@@ -6,9 +6,9 @@ use std::str::FromStr;
 /// A role of an API credential.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Role {
-    /// Opens `/sync` and `/connectedTerminals`.
+    /// Opens `/sync`, `/async` and `/connectedTerminals`.
     TerminalApi,
-    /// The four calls of the Cloud device API.
+    /// Opens the four calls of the Cloud device API, and what [`Role::TerminalApi`] opens.
     CloudDeviceApi,
     /// The POS Terminal Management API.
     TerminalManagementApi,

@@ -31,8 +31,31 @@ pub(crate) struct Problem {
     error_code: String,
     #[serde(skip_serializing_if = "Option::is_none")]
     code: Option<&'static str>,
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    invalid_fields: Vec<InvalidField>,
+    #[serde(flatten, skip_serializing_if = "Option::is_none")]
+    occurrence: Option<Occurrence>,
     #[serde(skip)]
     retry_after: Option<Duration>,
+}
+
+/// A value that is wrong: `{"name":"deviceId","value":"V400m-1","message":".."}`.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub(crate) struct InvalidField {
+    /// The member, or the part of the path.
+    pub(crate) name: &'static str,
+    /// As it came.
+    pub(crate) value: String,
+    /// What is wrong with it.
+    pub(crate) message: String,
+}
+
+/// Which request an error is about.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "camelCase")]
+struct Occurrence {
+    instance: String,
+    request_id: String,
 }
 
 impl Problem {
@@ -45,6 +68,8 @@ impl Problem {
             detail: detail.into(),
             error_code: format!("00_{}", status.as_u16()),
             code: None,
+            invalid_fields: Vec::new(),
+            occurrence: None,
             retry_after: None,
         }
     }
@@ -77,6 +102,36 @@ impl Problem {
         Problem { code: Some(code), ..self }
     }
 
+    /// The same with one more value that is wrong.
+    pub(crate) fn invalid_field(
+        mut self,
+        name: &'static str,
+        value: impl Into<String>,
+        message: impl Into<String>,
+    ) -> Problem {
+        self.invalid_fields.push(InvalidField { name, value: value.into(), message: message.into() });
+        self
+    }
+
+    /// The same in the form that the official clients know: the published `type`, `instance` (the request's path),
+    /// `requestId`, and the content type `application/json`, for some of them read no other.
+    ///
+    /// Source: Cloud device API, `DefaultErrorResponseEntity`; the types are those of its published examples.
+    pub(crate) fn published(self, instance: &str, request_id: String) -> Problem {
+        let kind = match self.status {
+            StatusCode::UNAUTHORIZED => "https://docs.adyen.com/errors/unauthorized",
+            StatusCode::FORBIDDEN => "https://docs.adyen.com/errors/forbidden",
+            StatusCode::UNPROCESSABLE_ENTITY => "https://docs.adyen.com/errors/unprocessable-entity",
+            _ => self.kind,
+        };
+        Problem { kind, occurrence: Some(Occurrence { instance: instance.to_owned(), request_id }), ..self }
+    }
+
+    /// Its status.
+    pub(crate) fn status(&self) -> StatusCode {
+        self.status
+    }
+
     /// The same with `Retry-After`, in whole seconds, rounded up.
     pub(crate) fn retry_after(self, wait: Duration) -> Problem {
         Problem { retry_after: Some(wait), ..self }
@@ -86,7 +141,11 @@ impl Problem {
 impl IntoResponse for Problem {
     fn into_response(self) -> Response {
         let (status, retry_after) = (self.status, self.retry_after);
-        let json = [(header::CONTENT_TYPE, "application/problem+json")];
+        let kind = match self.occurrence {
+            Some(_) => "application/json",
+            None => "application/problem+json",
+        };
+        let json = [(header::CONTENT_TYPE, kind)];
         with_retry_after((status, json, Json(self)).into_response(), retry_after)
     }
 }

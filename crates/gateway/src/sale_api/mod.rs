@@ -1,21 +1,26 @@
-//! POS requests come in: the classic endpoints of the Terminal API.
+//! POS requests come in, in two dialects: the classic endpoints of the Terminal API, and the Cloud device API.
+//!
+//! Both are one door to the same exchanges: a payment that was begun in one dialect can be watched and ended in the other.
+//! [`take`] is what they share; each has an `answer.rs` that says in one `match` how an answer is written.
 
-mod answer;
-mod connected_terminals;
-mod sync;
+mod classic;
+mod cloud_device;
+
+mod message;
+mod prefer;
+mod take;
 mod told_body;
 
 use std::sync::Arc;
 
 use axum::Router;
-use axum::routing::post;
 
 use crate::access::Access;
 use crate::exchange::Exchanges;
 use crate::fleet::Directory;
 use crate::presence::Presence;
 
-/// What the classic endpoints use.
+/// What both dialects use.
 pub(crate) struct SaleApi {
     pub(crate) access: Arc<Access>,
     pub(crate) exchanges: Exchanges,
@@ -26,11 +31,8 @@ pub(crate) struct SaleApi {
 }
 
 impl SaleApi {
-    /// `/sync` and `/connectedTerminals`.
+    /// The paths of both dialects.
     pub(crate) fn router(self) -> Router {
-        Router::new()
-            .route("/sync", post(sync::call))
-            .route("/connectedTerminals", post(connected_terminals::call))
-            .with_state(Arc::new(self))
+        Router::new().merge(classic::router()).merge(cloud_device::router()).with_state(Arc::new(self))
     }
 }

@@ -37,6 +37,18 @@ async fn what_cannot_be_asked_is_refused_with_the_documented_codes() {
     );
     let broken = ask("{".into()).await;
     assert_eq!((broken.status, broken.json()["errorCode"].as_str()), (400, Some("702")));
+    for (question, named) in [
+        (json!([MERCHANT]), "an object"),
+        (json!({"merchantAccount": [MERCHANT]}), "'merchantAccount'"),
+        (json!({"merchantAccount": MERCHANT, "store": 7}), "'store'"),
+        (json!({"merchantAccount": MERCHANT, "uniqueTerminalId": {}}), "'uniqueTerminalId'"),
+    ] {
+        let heard = ask(question.to_string()).await;
+        assert_eq!((heard.status, heard.json()["errorCode"].as_str()), (400, Some("702")));
+        assert!(heard.json()["message"].as_str().unwrap().contains(named), "{}", heard.text());
+    }
+    let unset = json!({"merchantAccount": MERCHANT, "store": "", "uniqueTerminalId": null});
+    assert_eq!(sale.connected(unset).await, json!([POI]));
     for merchant in ["NO_SUCH", "FOREIGN_MERCHANT"] {
         let heard = ask(json!({"merchantAccount": merchant}).to_string()).await;
         assert_eq!(heard.status, 403);

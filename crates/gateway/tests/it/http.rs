@@ -49,6 +49,30 @@ async fn a_chunked_body_and_a_header_in_capitals_are_understood() {
 }
 
 #[tokio::test]
+async fn headers_that_clients_send_beside_the_point_are_ignored() {
+    let gateway = TestGateway::new().await;
+    let key = key(&gateway).await;
+    let body = json!({ "merchantAccount": MERCHANT }).to_string();
+    for header in [
+        "Upgrade: TLS/1.2\r\nConnection: Upgrade, close",
+        "UserAgent: till 1.0\r\nContentType: text/plain\r\nConnection: close",
+        "Content-Type: text/plain\r\nIdempotency-Key: i-1\r\nConnection: close",
+        "Accept: text/html\r\nAccept-Charset: utf-8\r\nCache-Control: no-cache\r\nConnection: close",
+    ] {
+        let answer = raw(
+            &gateway,
+            &format!(
+                "POST /connectedTerminals HTTP/1.1\r\nHost: x\r\nx-api-key: {key}\r\n{header}\r\nContent-Length: {}\r\n\r\n{body}",
+                body.len()
+            ),
+        )
+        .await;
+        assert!(answer.starts_with("HTTP/1.1 200 OK\r\n"), "{header}: {answer}");
+        assert!(answer.contains("content-type: application/json\r\n"), "{answer}");
+    }
+}
+
+#[tokio::test]
 async fn a_client_that_asks_first_is_told_to_go_on() {
     let gateway = TestGateway::new().await;
     let key = key(&gateway).await;
@@ -88,7 +112,7 @@ async fn what_is_not_there_is_a_problem_document() {
         (nothing.status().as_u16(), &nothing.headers()["content-type"]),
         (404, &"application/problem+json".parse().unwrap())
     );
-    for path in ["/sync", "/connectedTerminals", "/terminal/v1/board"] {
+    for path in ["/sync", "/async", "/connectedTerminals", "/terminal/v1/board"] {
         let other = get(path).await;
         assert_eq!(
             (other.status().as_u16(), other.headers()["allow"].to_str().unwrap()),

@@ -4,8 +4,12 @@
 
 mod access;
 mod boarding;
+mod classic_answers;
+mod cloud_device;
 mod connected_terminals;
+mod exchanges;
 mod http;
-mod sale_api;
+mod published_schemas;
+mod scripted_terminal;
 mod support;
 mod tls;

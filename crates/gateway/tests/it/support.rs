@@ -8,6 +8,15 @@ use serde_json::{Value, json};
 use tempfile::TempDir;
 use virtual_terminal::{Handle, VirtualTerminal};
 
+/// A terminal's name.
+pub(crate) const POI: &str = "V400m-324688179";
+
+/// `EventDetails` of the Reject event for a request that did not reach its terminal.
+pub(crate) const NOT_DELIVERED: &str = "message=Failed+to+send+message+to+POI.+There+may+be+a+network+issue+or+it+may+not+have+the+websocket+connected.";
+
+/// `EventDetails` of the Reject event for a request that the terminal may have.
+pub(crate) const NO_RESPONSE: &str = "message=Did+not+receive+a+response+from+the+POI.";
+
 /// What every wait in these tests is bounded by.
 pub(crate) const SOON: Duration = Duration::from_secs(20);
 
@@ -33,7 +42,20 @@ pub(crate) struct Sale<'a> {
     gateway: &'a TestGateway,
     key: String,
     http: reqwest::Client,
+    dialect: Dialect,
 }
+
+/// How a Sale system speaks.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Dialect {
+    /// `/sync`.
+    Classic,
+    /// `/v1/merchants/…/devices/…/sync`.
+    CloudDevice,
+}
+
+/// Both, for what they do alike.
+pub(crate) const DIALECTS: [Dialect; 2] = [Dialect::Classic, Dialect::CloudDevice];
 
 /// What came back.
 #[derive(Debug)]
@@ -41,6 +63,7 @@ pub(crate) struct Heard {
     pub(crate) status: u16,
     pub(crate) content_type: String,
     pub(crate) repeated: bool,
+    pub(crate) allow: Option<String>,
     pub(crate) body: Vec<u8>,
 }
 
@@ -77,7 +100,13 @@ impl TestGateway {
 
     /// Adds, boards and connects a virtual terminal in `STORE_A`.
     pub(crate) async fn connect(&mut self, poi: &str, cardholder: Duration) {
-        let code = self.add(poi).await;
+        self.add(poi).await;
+        self.connect_added(poi, cardholder).await;
+    }
+
+    /// Boards and connects a virtual terminal that was added.
+    pub(crate) async fn connect_added(&mut self, poi: &str, cardholder: Duration) {
+        let code = self.code(poi).await;
         let poi_id = PoiId::parse(poi).unwrap();
         let mut config = virtual_terminal::Config::new(self.url(), self.dir.path().join(poi), poi_id);
         config.boarding_code = Some(virtual_terminal::Secret::new(code));
@@ -145,7 +174,17 @@ impl TestGateway {
 
     /// One that shows this key.
     pub(crate) fn sale_with_key(&self, key: &str) -> Sale<'_> {
-        Sale { gateway: self, key: key.to_owned(), http: self.http.clone() }
+        Sale { gateway: self, key: key.to_owned(), http: self.http.clone(), dialect: Dialect::Classic }
+    }
+
+    /// A Sale system of [`COMPANY`] that speaks this dialect.
+    pub(crate) async fn speaker(&self, dialect: Dialect) -> Sale<'_> {
+        match dialect {
+            Dialect::Classic => self.sale().await,
+            Dialect::CloudDevice => {
+                self.sale_with(COMPANY, &[], &[Role::CloudDeviceApi]).await.speaking(dialect)
+            }
+        }
     }
 
     /// Ends it cleanly.
@@ -158,15 +197,53 @@ impl TestGateway {
 }
 
 impl Sale<'_> {
-    /// `POST /sync` with these bytes.
-    pub(crate) async fn sync(&self, body: impl Into<Vec<u8>>) -> Heard {
-        self.post("/sync", body).await
+    /// The same one, speaking another dialect.
+    pub(crate) fn speaking(self, dialect: Dialect) -> Self {
+        Sale { dialect, ..self }
     }
 
-    /// `POST /sync`, waiting at most `seconds`.
+    /// `POST …/sync` with these bytes, in its dialect; a device's path is that of the message, or of [`POI`].
+    pub(crate) async fn sync(&self, body: impl Into<Vec<u8>>) -> Heard {
+        let body = body.into();
+        self.post(&self.path("sync", &body), body).await
+    }
+
+    /// The same, waiting at most `seconds`.
     pub(crate) async fn sync_for(&self, seconds: u64, body: impl Into<Vec<u8>>) -> Heard {
-        let request = self.request("/sync").header("Prefer", format!("wait={seconds}"));
-        Heard::read(request.body(body.into()).send().await.unwrap()).await
+        self.waiting("sync", seconds, body.into()).await
+    }
+
+    /// `POST …/async`, in its dialect.
+    pub(crate) async fn r#async(&self, body: impl Into<Vec<u8>>) -> Heard {
+        let body = body.into();
+        self.post(&self.path("async", &body), body).await
+    }
+
+    /// The same, waiting at most `seconds`.
+    pub(crate) async fn async_for(&self, seconds: u64, body: impl Into<Vec<u8>>) -> Heard {
+        self.waiting("async", seconds, body.into()).await
+    }
+
+    async fn waiting(&self, call: &str, seconds: u64, body: Vec<u8>) -> Heard {
+        let request = self.request(&self.path(call, &body)).header("Prefer", format!("wait={seconds}"));
+        Heard::read(request.body(body).send().await.unwrap()).await
+    }
+
+    /// `GET`.
+    pub(crate) async fn get(&self, path: &str) -> Heard {
+        let url = format!("{}{path}", self.gateway.url());
+        Heard::read(self.http.get(url).header("x-api-key", &self.key).send().await.unwrap()).await
+    }
+
+    fn path(&self, call: &str, body: &[u8]) -> String {
+        match self.dialect {
+            Dialect::Classic => format!("/{call}"),
+            Dialect::CloudDevice => {
+                let message: Value = serde_json::from_slice(body).unwrap_or_default();
+                let poi = message["SaleToPOIRequest"]["MessageHeader"]["POIID"].as_str().unwrap_or(POI);
+                device_path(MERCHANT, poi, call)
+            }
+        }
     }
 
     /// `POST` of JSON bytes.
@@ -192,6 +269,7 @@ impl Heard {
             status: response.status().as_u16(),
             content_type: header("content-type").unwrap_or_default(),
             repeated: header("tillgate-repeated").as_deref() == Some("true"),
+            allow: header("allow"),
             body: response.bytes().await.unwrap().to_vec(),
         }
     }
@@ -260,6 +338,16 @@ pub(crate) fn status_of(poi: &str, service_id: &str, payment: &str) -> Vec<u8> {
 pub(crate) fn abort_of(poi: &str, service_id: &str, payment: &str) -> Vec<u8> {
     let reference = json!({"MessageCategory": "Payment", "SaleID": "TILL-1", "ServiceID": payment});
     request("Abort", poi, service_id, json!({"AbortReason": "MerchantAbort", "MessageReference": reference}))
+}
+
+/// `Failure` and this condition, as [`Heard::outcome`] gives it.
+pub(crate) fn failure(condition: &str) -> (String, String) {
+    ("Failure".into(), condition.into())
+}
+
+/// A call of the Cloud device API about one device.
+pub(crate) fn device_path(merchant: &str, device: &str, call: &str) -> String {
+    format!("/v1/merchants/{merchant}/devices/{device}/{call}")
 }
 
 /// A client for plain HTTP. It wants TLS to be set up all the same; a test that ran before may have done it.

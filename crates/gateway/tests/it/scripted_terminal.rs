@@ -1,0 +1,89 @@
+//! A terminal that does by hand what a test says: silent, slow, or gone at the moment that matters.
+
+use futures_util::{SinkExt as _, StreamExt as _};
+use serde_json::{Value, json};
+use tokio::net::TcpStream;
+use tokio::time::timeout;
+use tokio_tungstenite::WebSocketStream;
+use tokio_tungstenite::tungstenite::Message;
+use tokio_tungstenite::tungstenite::client::IntoClientRequest as _;
+
+use crate::support::{SOON, TestGateway, client};
+
+/// One link of a boarded terminal. Dropping it breaks it off.
+pub(crate) struct ScriptedTerminal {
+    socket: WebSocketStream<TcpStream>,
+}
+
+/// A request that came over the link.
+#[derive(Debug)]
+pub(crate) struct Delivered {
+    id: String,
+    /// `{"SaleToPOIRequest":{…}}`.
+    pub(crate) message: Value,
+}
+
+impl ScriptedTerminal {
+    /// Adds a terminal to `STORE_A`, boards it, and is present.
+    pub(crate) async fn connect(gateway: &TestGateway, poi: &str) -> ScriptedTerminal {
+        let boarding = json!({"poiId": poi, "boardingCode": gateway.add(poi).await, "journalId": "j_1"});
+        let board = client().post(format!("{}/terminal/v1/board", gateway.url())).json(&boarding);
+        let boarded: Value = board.send().await.unwrap().json().await.unwrap();
+        let address = gateway.url().strip_prefix("http://").unwrap().to_owned();
+        let mut request = format!("ws://{address}/terminal/v1/link").into_client_request().unwrap();
+        let token = format!("Bearer {}", boarded["token"].as_str().expect("a token"));
+        request.headers_mut().insert("Authorization", token.parse().unwrap());
+        request.headers_mut().insert("Sec-WebSocket-Protocol", "tillgate.link.v1".parse().unwrap());
+        let stream = TcpStream::connect(address).await.unwrap();
+        let (socket, _) = tokio_tungstenite::client_async(request, stream).await.unwrap();
+        let mut terminal = ScriptedTerminal { socket };
+        terminal
+            .send(json!({"action": "hello", "linkVersion": 1, "journalId": "j_1", "attempt": 1,
+                "processId": "p_1", "resume": []}))
+            .await;
+        terminal.next("welcome").await;
+        terminal
+    }
+
+    /// The next request.
+    pub(crate) async fn delivered(&mut self) -> Delivered {
+        let frame = self.next("deliver").await;
+        Delivered { id: frame["deliveryId"].as_str().unwrap().to_owned(), message: frame["message"].clone() }
+    }
+
+    /// Says that it has the request.
+    pub(crate) async fn received(&mut self, delivered: &Delivered) {
+        self.send(json!({"action": "received", "deliveryId": delivered.id})).await;
+    }
+
+    /// Answers it with success, and waits until that is recorded.
+    pub(crate) async fn succeed(&mut self, delivered: &Delivered) {
+        let mut header = delivered.message["SaleToPOIRequest"]["MessageHeader"].clone();
+        header["MessageType"] = json!("Response");
+        let body = format!("{}Response", header["MessageCategory"].as_str().unwrap());
+        let message = json!({"SaleToPOIResponse": {"MessageHeader": header, body: {"Response": {"Result": "Success"}}}});
+        self.answer(delivered, message).await;
+    }
+
+    /// Answers it with this message, and waits until that is recorded.
+    pub(crate) async fn answer(&mut self, delivered: &Delivered, message: Value) {
+        self.send(json!({"action": "result", "deliveryId": delivered.id, "message": message})).await;
+        self.next("recorded").await;
+    }
+
+    /// The next frame with this action; pings are answered meanwhile.
+    async fn next(&mut self, action: &str) -> Value {
+        loop {
+            let message = timeout(SOON, self.socket.next()).await.expect("a frame").expect("the link stands");
+            let Message::Text(text) = message.unwrap() else { continue };
+            let frame: Value = serde_json::from_str(text.as_str()).unwrap();
+            if frame["action"] == action {
+                return frame;
+            }
+        }
+    }
+
+    async fn send(&mut self, frame: Value) {
+        self.socket.send(Message::text(frame.to_string())).await.unwrap();
+    }
+}
