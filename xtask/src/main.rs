@@ -2,6 +2,7 @@
 //!
 //! Nothing is skipped silently: a suite that cannot run fails, unless `--without` leaves it out, and then the run says so.
 
+mod node;
 mod report;
 mod suite;
 mod tally;

@@ -1,7 +1,6 @@
 //! The suites, in the order in which they run: the quick ones first.
 //!
-//! A later suite (official client libraries, simulation, browser) is one more variant of [`Suite`] with what it needs
-//! and what it runs.
+//! A later suite (simulation, browser) is one more variant of [`Suite`] with what it needs and what it runs.
 
 use std::fmt;
 use std::process::Command;
@@ -10,6 +9,7 @@ use std::time::Instant;
 use anyhow::{Result, ensure};
 use clap::ValueEnum;
 
+use crate::node;
 use crate::report::{Report, Verdict};
 use crate::tally::Tally;
 use crate::tool::{self, Tool};
@@ -30,6 +30,8 @@ pub(crate) enum Suite {
     Doctests,
     /// The documentation builds without a warning
     Docs,
+    /// The official Node library gets along with a running demo
+    Node,
 }
 
 /// Runs the chosen suites, all of them even if one fails, and prints what came of it. `Ok(true)` if nothing failed.
@@ -70,6 +72,7 @@ impl Suite {
             Suite::Deny => &[Tool::CCompiler],
             Suite::Clippy => &[Tool::Clippy, Tool::CCompiler, Tool::Make],
             Suite::Tests | Suite::Doctests | Suite::Docs => &[Tool::CCompiler, Tool::Make],
+            Suite::Node => &[Tool::CCompiler, Tool::Make, Tool::Node],
         }
     }
 
@@ -108,6 +111,7 @@ impl Suite {
                 let mut doc = workspace.cargo(["doc", "--workspace", "--no-deps", "--keep-going"]);
                 uncounted(log, doc.env("RUSTDOCFLAGS", "-D warnings"))
             }
+            Suite::Node => node::run(workspace, log),
         }
     }
 }

@@ -37,6 +37,29 @@ impl Tally {
         })
     }
 
+    /// Reads the summary that Node's test runner writes as TAP; `None` if there is none.
+    ///
+    /// ```text
+    /// # tests 58
+    /// # suites 3
+    /// # pass 55
+    /// # fail 1
+    /// # cancelled 1
+    /// # skipped 1
+    /// # todo 0
+    /// ```
+    pub(crate) fn of_tap(output: &str) -> Option<Tally> {
+        let count = |name: &str| {
+            let of = |line: &str| line.strip_prefix("# ")?.strip_prefix(name)?.trim().parse::<u64>().ok();
+            output.lines().rev().find_map(of)
+        };
+        Some(Tally {
+            passed: count("pass ")?,
+            failed: count("fail ")? + count("cancelled ")?,
+            not_run: count("skipped ")? + count("todo ")?,
+        })
+    }
+
     /// Adds up the summaries that `cargo test` prints, one for each test program and crate of doctests; `None` if it
     /// printed none.
     ///
@@ -163,6 +186,25 @@ test result: FAILED. 2 passed; 1 failed; 0 ignored; 0 measured; 0 filtered out; 
 all doctests ran in 0.19s; merged doctests compilation took 0.14s
 error: doctest failed, to rerun pass `--doc`
 ";
+    // Printed by Node 20.20.
+    const TAP_FAILED: &str = "\
+    # Subtest: a payment is approved
+    ok 1 - a payment is approved
+      ---
+      duration_ms: 2034.5
+      ...
+not ok 1 - classic
+# a test printed this
+1..1
+# tests 6
+# suites 1
+# pass 2
+# fail 1
+# cancelled 1
+# skipped 1
+# todo 1
+# duration_ms 2101.3
+";
     const BUILD_FAILED: &str = "\
 error[E0425]: cannot find value `x` in this scope
  --> src/lib.rs:1:1
@@ -191,6 +233,13 @@ error: could not compile `samples` (lib test) due to 1 previous error
     fn cargo_test_adds_up_test_programs_and_doctests() {
         let tally = Tally { passed: 6, failed: 2, not_run: 1 };
         assert_eq!(Tally::of_cargo_test(CARGO_TEST_FAILED), Some(tally));
+    }
+
+    #[test]
+    fn tap_counts_what_was_cancelled_as_failed_and_what_is_still_to_do_as_not_run() {
+        let tally = Tally { passed: 2, failed: 2, not_run: 2 };
+        assert_eq!(Tally::of_tap(TAP_FAILED), Some(tally));
+        assert_eq!(Tally::of_tap("TAP version 13\n1..1\n"), None);
     }
 
     #[test]

@@ -18,6 +18,8 @@ pub(crate) enum Tool {
     CCompiler,
     /// For jemalloc.
     Make,
+    /// Node with its test runner, and npm.
+    Node,
 }
 
 impl Tool {
@@ -31,6 +33,7 @@ impl Tool {
             Tool::Clippy => log.run(workspace.command("rustup").args(["component", "add", "clippy"])),
             Tool::CCompiler => install_debian_packages(&["gcc", "libc6-dev"], workspace, log),
             Tool::Make => install_debian_packages(&["make"], workspace, log),
+            Tool::Node => install_debian_packages(&["nodejs", "npm"], workspace, log),
         };
         let name = self.name();
         let installed =
@@ -45,6 +48,7 @@ impl Tool {
             Tool::Clippy => "clippy",
             Tool::CCompiler => "a C compiler",
             Tool::Make => "make",
+            Tool::Node => "Node with npm",
         }
     }
 
@@ -54,6 +58,8 @@ impl Tool {
             Tool::Clippy => workspace.cargo(["clippy", "--version"]),
             Tool::CCompiler => version_of(workspace, "cc"),
             Tool::Make => version_of(workspace, "make"),
+            Tool::Node if !is_there(&mut version_of(workspace, "node")) => return false,
+            Tool::Node => version_of(workspace, "npm"),
         };
         is_there(&mut command)
     }

@@ -3,7 +3,7 @@
 use std::ffi::{OsStr, OsString};
 use std::fs::{self, File};
 use std::path::{Path, PathBuf};
-use std::process::{Command, Stdio};
+use std::process::{Child, Command, Stdio};
 
 use anyhow::{Context, Result};
 
@@ -52,11 +52,21 @@ impl Workspace {
         self.root.join("target/tools")
     }
 
+    /// A file or folder of the checkout.
+    pub(crate) fn path(&self, name: &str) -> PathBuf {
+        self.root.join(name)
+    }
+
+    /// That folder below `target/`, made if need be.
+    pub(crate) fn folder(&self, name: &str) -> Result<PathBuf> {
+        let folder = self.root.join("target").join(name);
+        fs::create_dir_all(&folder).with_context(|| format!("cannot create {}", folder.display()))?;
+        Ok(folder)
+    }
+
     /// An empty log of that name, in `target/xtask/`.
     pub(crate) fn log(&self, name: &str) -> Result<Log> {
-        let folder = self.root.join("target/xtask");
-        fs::create_dir_all(&folder).with_context(|| format!("cannot create {}", folder.display()))?;
-        let path = folder.join(format!("{name}.log"));
+        let path = self.folder("xtask")?.join(format!("{name}.log"));
         let file = File::create(&path).with_context(|| format!("cannot create {}", path.display()))?;
         Ok(Log { path, file })
     }
@@ -73,13 +83,17 @@ pub(crate) struct Log {
 impl Log {
     /// Runs the command to its end, with both of its outputs in this log, in order. `Ok(false)` if it reports failure.
     pub(crate) fn run(&self, command: &mut Command) -> Result<bool> {
+        Ok(self.start(command)?.wait()?.success())
+    }
+
+    /// Starts the command, with both of its outputs in this log; whoever calls this has to end it.
+    pub(crate) fn start(&self, command: &mut Command) -> Result<Child> {
         eprintln!("$ {}", typed(command));
         let cannot_log = || format!("cannot write {}", self.path.display());
         command
             .stdout(self.file.try_clone().with_context(cannot_log)?)
             .stderr(self.file.try_clone().with_context(cannot_log)?);
-        let status = command.status().with_context(|| format!("cannot start `{}`", typed(command)))?;
-        Ok(status.success())
+        command.spawn().with_context(|| format!("cannot start `{}`", typed(command)))
     }
 
     /// All that was printed so far.

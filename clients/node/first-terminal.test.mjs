@@ -1,0 +1,3 @@
+// Files with the same terminal run one after the other: it takes one payment at a time.
+import "./terminal-cloud.mjs";
+import "./other-libraries.mjs";

@@ -1,0 +1,156 @@
+//! The official Node library against a running `tillgate demo`, over HTTPS, with the demo's CA trusted and nothing
+//! switched off.
+//!
+//! The tests are in `clients/node/`. They run from a copy in `target/node/`, beside the packages that npm puts there, so
+//! that nothing is installed into the checkout itself.
+
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::process::Child;
+use std::thread;
+use std::time::{Duration, Instant};
+
+use anyhow::{Context, Result, bail, ensure};
+use rustix::process::{Pid, Signal, kill_process};
+
+use crate::report::Verdict;
+use crate::tally::Tally;
+use crate::workspace::{Log, Workspace};
+
+/// What npm reads; the packages are good for as long as the second one stays as it is.
+const NPM_FILES: [&str; 3] = ["package.json", LOCK_FILE, ".npmrc"];
+const LOCK_FILE: &str = "package-lock.json";
+
+/// How long a demo may take to get ready: it takes about a second, and a laden machine many times that.
+const READY_MAX: Duration = Duration::from_secs(60);
+
+/// How long a demo may take to end. It waits for 3 s itself for what is under way.
+const END_MAX: Duration = Duration::from_secs(15);
+
+const POLL: Duration = Duration::from_millis(50);
+
+/// Builds the program, installs the library, starts a demo, and runs the tests against it.
+pub(crate) fn run(workspace: &Workspace, log: &Log) -> Result<Verdict> {
+    if !log.run(&mut workspace.cargo(["build", "--bin", "tillgate"]))? {
+        return Ok(Verdict::new(false, None));
+    }
+    let folder = workspace.folder("node")?;
+    install(workspace, log, &folder)?;
+    let demo = Demo::start(workspace, folder.join("demo.json"))?;
+    let mut tests = workspace.command("node");
+    tests.arg("run.mjs").arg(&demo.ready_file).arg(workspace.path("docs/clients.md")).current_dir(&folder);
+    let passed = log.run(&mut tests)?;
+    demo.stop()?;
+    let tally = Tally::of_tap(&log.text()?);
+    ensure!(tally.is_some() || !passed, "the tests passed, but their summary cannot be read");
+    println!(
+        "every call, its answer, and what the library made of it: {}",
+        folder.join("calls.md").display()
+    );
+    Ok(Verdict::new(passed, tally))
+}
+
+/// Copies the tests, and lets npm install exactly what the lock file says, unless that has been done.
+fn install(workspace: &Workspace, log: &Log, folder: &Path) -> Result<()> {
+    let source = workspace.path("clients/node");
+    let mut packages = NPM_FILES.map(str::to_owned).to_vec();
+    for entry in fs::read_dir(folder).with_context(|| cannot("read", folder))? {
+        let path = entry?.path();
+        if path.extension().is_some_and(|extension| extension == "mjs") {
+            fs::remove_file(&path).with_context(|| cannot("remove", &path))?;
+        }
+    }
+    for entry in fs::read_dir(&source).with_context(|| cannot("read", &source))? {
+        let name = entry?.file_name();
+        packages.extend(name.into_string().ok().filter(|name| name.ends_with(".mjs")));
+    }
+    for name in packages {
+        let from = source.join(name.as_str());
+        fs::copy(&from, folder.join(name)).with_context(|| cannot("copy", &from))?;
+    }
+    // Written when npm has finished, so that an installation which was cut short is not taken for a whole one.
+    let installed = folder.join("node_modules/installed-package-lock.json");
+    let wanted = fs::read(folder.join(LOCK_FILE)).with_context(|| cannot("read", &folder.join(LOCK_FILE)))?;
+    if fs::read(&installed).is_ok_and(|there| there == wanted) {
+        return Ok(());
+    }
+    let mut npm = workspace.command("npm");
+    ensure!(
+        log.run(npm.args(["ci", "--no-progress"]).current_dir(folder))?,
+        "npm could not install the library"
+    );
+    fs::write(&installed, wanted).with_context(|| cannot("write", &installed))
+}
+
+/// A running `tillgate demo` on ports that were free. It is told to end when this is dropped.
+struct Demo {
+    process: Child,
+    ready_file: PathBuf,
+    log: Log,
+}
+
+impl Demo {
+    fn start(workspace: &Workspace, ready_file: PathBuf) -> Result<Demo> {
+        // One that was killed has left its file behind.
+        if ready_file.exists() {
+            fs::remove_file(&ready_file).with_context(|| cannot("remove", &ready_file))?;
+        }
+        let log = workspace.log("node-demo")?;
+        // Cargo knows where it has built the program, and becomes that program.
+        let mut command =
+            workspace.cargo(["run", "--quiet", "--bin", "tillgate", "--", "demo", "--port", "0"]);
+        let process = log.start(command.arg("--ready-file").arg(&ready_file))?;
+        let mut demo = Demo { process, ready_file, log };
+        demo.wait_until_ready()?;
+        Ok(demo)
+    }
+
+    /// The ready file appears as a whole, once everything is there.
+    fn wait_until_ready(&mut self) -> Result<()> {
+        let start = Instant::now();
+        while !self.ready_file.exists() {
+            if let Some(status) = self.process.try_wait()? {
+                bail!("`tillgate demo` ended with {status}:\n{}", self.log.text()?);
+            }
+            let seconds = READY_MAX.as_secs();
+            ensure!(start.elapsed() < READY_MAX, "`tillgate demo` was not ready within {seconds} s");
+            thread::sleep(POLL);
+        }
+        Ok(())
+    }
+
+    /// Ends it as Ctrl-C does, so that it removes its data.
+    fn stop(mut self) -> Result<()> {
+        let status = self.end()?;
+        ensure!(status, "`tillgate demo` did not end well:\n{}", self.log.text()?);
+        Ok(())
+    }
+
+    fn end(&mut self) -> Result<bool> {
+        let start = Instant::now();
+        if self.process.try_wait()?.is_none() {
+            kill_process(Pid::from_child(&self.process), Signal::TERM)?;
+        }
+        while start.elapsed() < END_MAX {
+            if let Some(status) = self.process.try_wait()? {
+                return Ok(status.success());
+            }
+            thread::sleep(POLL);
+        }
+        self.process.kill()?;
+        self.process.wait()?;
+        Ok(false)
+    }
+}
+
+impl Drop for Demo {
+    fn drop(&mut self) {
+        if let Err(error) = self.end() {
+            eprintln!("`tillgate demo` was not ended: {error:#}");
+        }
+    }
+}
+
+fn cannot(what: &str, path: &Path) -> String {
+    format!("cannot {what} {}", path.display())
+}
