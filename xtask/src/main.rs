@@ -2,6 +2,7 @@
 //!
 //! Nothing is skipped silently: a suite that cannot run fails, unless `--without` leaves it out, and then the run says so.
 
+mod bench;
 mod node;
 mod report;
 mod suite;
@@ -32,6 +33,15 @@ enum Task {
     Test(Selection),
     /// Check the dependencies for known vulnerabilities; fetches the RustSec database
     Advisories,
+    /// Measure what the gateway costs beside a raw server; writes target/bench/report.md
+    Bench(Bench),
+}
+
+#[derive(Args, Debug)]
+struct Bench {
+    /// `--quick`, `--only MEASURE`; `--help` lists them
+    #[arg(trailing_var_arg = true, allow_hyphen_values = true)]
+    arguments: Vec<String>,
 }
 
 #[derive(Args, Debug)]
@@ -68,6 +78,7 @@ fn run(task: Task) -> Result<bool> {
     match task {
         Task::Test(selection) => suite::run_all(&workspace, |suite| selection.includes(suite)),
         Task::Advisories => suite::advisories(&workspace),
+        Task::Bench(bench) => bench::run(&workspace, &bench.arguments),
     }
 }
 
@@ -80,7 +91,7 @@ mod tests {
     fn selection(arguments: &[&str]) -> Result<Selection, clap::Error> {
         match Cli::try_parse_from([&["xtask"], arguments].concat())?.task {
             Task::Test(selection) => Ok(selection),
-            Task::Advisories => panic!("parsed as advisories: {arguments:?}"),
+            other => panic!("parsed as {other:?}: {arguments:?}"),
         }
     }
 
@@ -109,6 +120,16 @@ mod tests {
 
         let one = selection(&["test", "--only", "fmt", "--only", "docs", "--without", "docs"]).unwrap();
         assert!(one.includes(Suite::Fmt) && !one.includes(Suite::Docs) && !one.includes(Suite::Tests));
+    }
+
+    #[test]
+    fn what_the_benchmark_takes_is_handed_on() {
+        let Task::Bench(bench) =
+            Cli::try_parse_from(["xtask", "bench", "--quick", "--only", "idle"]).unwrap().task
+        else {
+            panic!("no benchmark");
+        };
+        assert_eq!(bench.arguments, ["--quick", "--only", "idle"]);
     }
 
     #[test]

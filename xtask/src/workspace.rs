@@ -47,6 +47,11 @@ impl Workspace {
         command
     }
 
+    /// The checkout.
+    pub(crate) fn root(&self) -> &Path {
+        &self.root
+    }
+
     /// Folder below `target/` for programs that xtask installs, so that `cargo clean` removes them.
     pub(crate) fn tools(&self) -> PathBuf {
         self.root.join("target/tools")
