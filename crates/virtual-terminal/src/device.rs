@@ -4,17 +4,17 @@
 //! can be cancelled, after that it is done. The approval and its response are one value, so that the journal holds both
 //! or none of them.
 
+mod diagnosis;
+mod reversal;
+
 use std::time::Duration;
 
-use base64::Engine;
-use base64::engine::general_purpose::STANDARD;
 use bytes::Bytes;
 use nexo::{
-    AdditionalResponse, Amount, AmountsResp, AuthenticationMethod, CardData, DiagnosisRequest,
-    DiagnosisResponse, EntryMode, ErrorCondition, FailureResponse, GlobalStatus, HostStatus, MessageCategory,
-    MessageHeader, PaymentAcquirerData, PaymentInstrumentData, PaymentInstrumentType, PaymentRequest,
-    PaymentResponse, PaymentResult, PaymentType, PoiData, PoiStatus, Request, ResponseOutcome,
-    ReversalRequest, ReversalResponse, TransactionIdentification,
+    AdditionalResponse, Amount, AmountsResp, AuthenticationMethod, CardData, DiagnosisRequest, EntryMode,
+    ErrorCondition, FailureResponse, MessageCategory, MessageHeader, PaymentAcquirerData,
+    PaymentInstrumentData, PaymentInstrumentType, PaymentRequest, PaymentResponse, PaymentResult,
+    PaymentType, PoiData, Request, ResponseOutcome, ReversalRequest, TransactionIdentification,
 };
 use relay::terminal::{Execution, ExecutionKind, Outcome, Stop};
 use relay::{DeliveryId, Now};
@@ -304,111 +304,6 @@ impl Device {
         });
         Finish { delivery, outcome: Outcome::Message(nexo::response(&header, &body)), execution }
     }
-
-    fn reverse(
-        &self,
-        now: Now,
-        delivery: DeliveryId,
-        request: &Request,
-        reversal: ReversalRequest,
-        executions: &[Execution],
-        random: &mut Random,
-    ) -> Finish {
-        let header = request.header();
-        let original = reversal.original_poi_transaction.poi_transaction_id.as_ref();
-        let payment = original.and_then(|original| {
-            executions.iter().find(|execution| {
-                execution.kind == ExecutionKind::Payment
-                    && execution.poi_transaction == original.transaction_id
-            })
-        });
-        let Some(payment) = payment else {
-            let text = "This terminal knows no such payment.";
-            return refused(delivery, request, ErrorCondition::NOT_FOUND, text, now);
-        };
-        let of = payment.poi_transaction.clone();
-        let before = executions
-            .iter()
-            .filter(|execution| execution.kind == ExecutionKind::Reversal { of: of.clone() })
-            .fold(Decimal::ZERO, |sum, execution| sum + execution.amount.value());
-        let left = payment.amount.value() - before;
-        let amount = reversal.reversed_amount.map_or(left, |amount| amount.value());
-        if amount <= Decimal::ZERO || amount > left {
-            let text = "No more than what was paid can be given back.";
-            return refused(delivery, request, ErrorCondition::NOT_ALLOWED, text, now);
-        }
-        let psp = random.reference(16);
-        let poi_transaction = format!("{}.{psp}", tender_reference(now, random));
-        let body = ReversalResponse {
-            response: ResponseOutcome::success()
-                .with_additional(pairs(&[("pspReference", &psp), ("posAmountCurrency", &payment.currency)])),
-            poi_data: Some(poi_data(now, poi_transaction.clone())),
-            original_poi_transaction: Some(reversal.original_poi_transaction.clone()),
-            reversed_amount: Some(Amount::from(amount)),
-            payment_receipt: Vec::new(),
-        };
-        let execution = Execution {
-            delivery: delivery.clone(),
-            kind: ExecutionKind::Reversal { of },
-            service: header.service_id.clone(),
-            sale: header.sale_id.clone(),
-            sale_transaction: reversal.sale_data.map(|sale| sale.sale_transaction_id.transaction_id),
-            poi_transaction,
-            amount: Amount::from(amount),
-            currency: payment.currency.clone(),
-            at: now.wall,
-        };
-        Finish {
-            delivery,
-            outcome: Outcome::Message(nexo::response(header, &body)),
-            execution: Some(execution),
-        }
-    }
-
-    fn diagnose(&self, delivery: DeliveryId, request: &Request, asked: &DiagnosisRequest) -> Finish {
-        #[derive(Serialize)]
-        struct Profile<'a> {
-            ip: String,
-            mac: &'a str,
-            dhcp: bool,
-        }
-        let network = &self.facts.network;
-        let profile = Profile { ip: network.ip.to_string(), mac: &network.mac, dhcp: network.dhcp };
-        let profile = STANDARD.encode(serde_json::to_vec(&profile).unwrap_or_default());
-        let battery = self.facts.battery_level.map(|level| format!("{level}%"));
-        let unconfirmed = self.facts.unconfirmed_payments.to_string();
-        let mut additional = Vec::new();
-        additional.extend(battery.as_deref().map(|battery| ("batteryLevel", battery)));
-        additional.extend([
-            ("unconfirmedBatchCount", unconfirmed.as_str()),
-            ("firmwareVersion", &self.firmware_version),
-            ("networkProfile", &profile),
-            ("merchantAccount", &self.merchant_account),
-        ]);
-        additional.extend(self.store.as_deref().map(|store| ("storeId", store)));
-        additional.push(("terminalId", request.header().poi_id.as_str()));
-        let wanted = asked.acquirer_id.is_empty() || asked.acquirer_id.contains(&ACQUIRER_ID);
-        let hosts = (asked.host_diagnosis_flag && wanted)
-            .then_some(HostStatus { acquirer_id: ACQUIRER_ID, is_reachable_flag: Some(true) });
-        let body = DiagnosisResponse {
-            response: ResponseOutcome::success().with_additional(pairs(&additional)),
-            poi_status: Some(PoiStatus {
-                global_status: GlobalStatus::OK,
-                security_ok_flag: None,
-                ped_ok_flag: None,
-                card_reader_ok_flag: None,
-                printer_status: self.facts.printer.clone(),
-                communication_ok_flag: Some(true),
-                fraud_prevention_flag: None,
-            }),
-            host_status: hosts.into_iter().collect(),
-        };
-        Finish {
-            delivery,
-            outcome: Outcome::Message(nexo::response(request.header(), &body)),
-            execution: None,
-        }
-    }
 }
 
 fn is_ordinary(payment: &PaymentRequest) -> bool {
@@ -469,7 +364,9 @@ fn tender_reference(now: Now, random: &mut Random) -> String {
 
 #[cfg(test)]
 mod tests {
-    use nexo::{PoiId, Response, ResultCode};
+    use base64::Engine as _;
+    use base64::engine::general_purpose::STANDARD;
+    use nexo::{DiagnosisResponse, PoiId, Response, ResultCode, ReversalResponse};
     use relay::WallMs;
 
     use super::*;
@@ -608,6 +505,8 @@ mod tests {
         done.extend(rest.execution);
         let again = run(&mut device, reversal(&paid.poi_transaction, ""), &done);
         assert_eq!(condition(&again), Some(ErrorCondition::NOT_ALLOWED));
+        let text = additional(&again, "message");
+        assert_eq!(text.as_deref(), Some("All of this payment was given back before."));
     }
 
     #[test]
