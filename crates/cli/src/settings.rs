@@ -106,6 +106,7 @@ impl Settings {
             node: node.or(config.node),
             body_limit: self.body_limit.unwrap_or(config.body_limit),
             drain_max: self.drain_max_seconds.map_or(config.drain_max, Duration::from_secs),
+            limits: config.limits,
         })
     }
 }

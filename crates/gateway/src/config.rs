@@ -10,6 +10,9 @@
 //! listen = "0.0.0.0:8443"
 //! cert = "/etc/tillgate/cert.pem"
 //! key = "/etc/tillgate/key.pem"
+//!
+//! [limits]
+//! requests_per_second = 50
 //! ```
 
 use std::fmt;
@@ -24,6 +27,7 @@ use serde::Deserialize;
 use serde::de::{self, Deserializer};
 
 use crate::http::peer::Cidr;
+use crate::limits::Limits;
 
 /// The longest body of a POS request that may be asked for: the protocol of the terminals has frames up to 1 MiB.
 const BODY_LIMIT_MAX: usize = 1024 * 1024;
@@ -55,6 +59,8 @@ pub struct Config {
     pub body_limit: usize,
     /// How long requests that are under way may go on when the gateway is told to stop: 0 to 300 s.
     pub drain_max: Duration,
+    /// How much any one caller or terminal may have at once.
+    pub limits: Limits,
 }
 
 /// HTTPS.
@@ -127,6 +133,7 @@ impl Default for Config {
             node: None,
             body_limit: BODY_LIMIT,
             drain_max: DRAIN_MAX,
+            limits: Limits::default(),
         }
     }
 }
@@ -166,6 +173,7 @@ impl Config {
             drain_max: read
                 .drain_max_seconds
                 .map_or(defaults.drain_max, |DrainSeconds(s)| Duration::from_secs(s)),
+            limits: read.limits,
         })
     }
 
@@ -186,6 +194,9 @@ impl Config {
         }
         if !DRAIN_SECONDS.contains(&self.drain_max.as_secs()) {
             let problem = out_of_range("drain_max_seconds", &DRAIN_SECONDS, self.drain_max.as_secs());
+            return Err(ConfigError::Invalid(problem));
+        }
+        if let Some(problem) = self.limits.problem() {
             return Err(ConfigError::Invalid(problem));
         }
         Ok(())
@@ -221,6 +232,8 @@ struct File {
     node: Option<NodeId>,
     body_limit: Option<BodyLimit>,
     drain_max_seconds: Option<DrainSeconds>,
+    #[serde(default)]
+    limits: Limits,
 }
 
 #[derive(Deserialize)]
@@ -307,6 +320,9 @@ mod tests {
             listen = "[::]:8443"
             cert = "cert.pem"
             key = "/secret/key.pem"
+            [limits]
+            requests_per_second = 5
+            exchanges_per_terminal = 2
             "#,
         )
         .unwrap();
@@ -316,6 +332,8 @@ mod tests {
         assert_eq!((tls.cert, tls.key), ("/etc/tillgate/cert.pem".into(), "/secret/key.pem".into()));
         assert_eq!(config.environment, Environment::Live);
         assert_eq!(config.drain_max, Duration::from_secs(5));
+        let expected = Limits { requests_per_second: 5, exchanges_per_terminal: 2, ..Limits::default() };
+        assert_eq!(config.limits, expected);
     }
 
     #[test]
@@ -338,6 +356,8 @@ mod tests {
         );
         let limit = parse("body_limit = 5").unwrap_err();
         assert!(limit.contains("line 1: body_limit: expected 1024 to 1048576, got 5"), "{limit}");
+        let limit = parse("[limits]\nrequests_burst = 3\nexchanges_per_terminal = 0").unwrap_err();
+        assert!(limit.contains("line 3: limits.exchanges_per_terminal: expected 1 to 64, got 0"), "{limit}");
     }
 
     #[test]

@@ -21,6 +21,7 @@ mod store;
 
 mod admin;
 mod config;
+mod limits;
 mod serve;
 
 pub use access::{Role, RoleError};
@@ -30,4 +31,5 @@ pub use fleet::BoardingCode;
 pub use http::peer::{Cidr, CidrError};
 pub use http::tls::TlsError;
 pub use ids::{ApiKey, Password};
+pub use limits::Limits;
 pub use serve::{Running, StartError, start};

@@ -11,7 +11,6 @@ use axum::extract::State;
 use axum::http::{StatusCode, header};
 use axum::response::{IntoResponse as _, Response};
 use axum::routing::get;
-use relay::exchange::EXCHANGES_MAX;
 use tokio::time::timeout;
 use tokio_util::sync::{CancellationToken, DropGuard};
 use tokio_util::task::TaskTracker;
@@ -118,7 +117,8 @@ pub async fn start(config: Config) -> Result<Running, StartError> {
     let tasks = TaskTracker::new();
     let links = CancellationToken::new();
     let sockets = Sockets::new();
-    let presence = Presence::new(store.clone(), clock, facts, EXCHANGES_MAX, tasks.clone(), links.clone());
+    let per_terminal = usize::try_from(config.limits.exchanges_per_terminal).unwrap_or(usize::MAX);
+    let presence = Presence::new(store.clone(), clock, facts, per_terminal, tasks.clone(), links.clone());
     let app = build(&config, clock, &store, &presence, &sockets, &links, &tasks);
     if let Some(certificate) = certificate {
         sockets.tasks.spawn(certificate.follow(sockets.stop.clone()));
@@ -157,13 +157,13 @@ fn build(
     links: &CancellationToken,
     tasks: &TaskTracker,
 ) -> Router {
-    let access = Arc::new(Access::new(store.clone(), clock));
+    let access = Arc::new(Access::new(store.clone(), clock, &config.limits));
     let directory = Arc::new(Directory::new(store.clone(), clock));
     let boarding = Arc::new(Boarding::new(store.clone(), clock));
     let proxies = Proxies(config.behind_proxy.clone());
     let sale_api = SaleApi {
         access: access.clone(),
-        exchanges: Exchanges::new(presence.clone(), directory.clone()),
+        exchanges: Exchanges::new(presence.clone(), directory.clone(), config.limits.exchanges_per_key),
         directory: directory.clone(),
         presence: presence.clone(),
         body_limit: config.body_limit,

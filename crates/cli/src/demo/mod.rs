@@ -15,7 +15,7 @@ use std::time::{Duration, Instant};
 
 use anyhow::{Context as _, bail};
 use clap::Args;
-use gateway::{Config, Running, StartError, Tls};
+use gateway::{Config, Limits, Running, StartError, Tls};
 use tempfile::TempDir;
 use virtual_terminal::{Handle, State};
 
@@ -103,6 +103,7 @@ impl Demo {
             tls: Some(Tls { listen: loopback(tls_port), cert: certificate.cert, key: certificate.key }),
             data_dir: data.path().to_owned(),
             drain_max: DRAIN_MAX,
+            limits: Limits::default().with_rates_raised(100),
             ..Config::default()
         };
         let running = gateway::start(config).await.map_err(|error| {

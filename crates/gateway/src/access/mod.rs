@@ -1,9 +1,10 @@
-//! Who is calling, and what that credential may do.
+//! Who is calling, what that credential may do, and how often.
 //!
 //! A credential is shown by `x-api-key`, or else by HTTP Basic. It is looked up in the store by SHA-256 and believed for
 //! [`FRESH`], counted from before the look-up: so a key that is revoked, by whichever process, stops within that time.
 
 mod caller;
+mod rate;
 mod role;
 
 use std::collections::HashMap;
@@ -17,9 +18,11 @@ use hyper::header::AUTHORIZATION;
 
 use crate::clock::Clock;
 use crate::ids::sha256;
+use crate::limits::Limits;
 use crate::store::{Credential, KeyHash, PasswordHash, Store};
 
 pub(crate) use caller::Caller;
+use rate::Rate;
 pub use role::{Role, RoleError};
 
 /// How long a look-up is believed.
@@ -38,6 +41,7 @@ pub(crate) struct Access {
     store: Arc<dyn Store>,
     clock: Clock,
     kept: Mutex<HashMap<[u8; 32], Kept>>,
+    rate: Rate,
 }
 
 #[derive(Debug)]
@@ -56,6 +60,9 @@ pub(crate) enum Denied {
     /// The credential has not this role.
     #[error("the API credential has not the role \"{0}\"")]
     Forbidden(Role),
+    /// The credential asks too often; it may again after this time.
+    #[error("too many requests with this API credential (limit requests_per_second)")]
+    TooOften(Duration),
     /// The store can't be asked now.
     #[error("credentials can't be checked now")]
     Unavailable,
@@ -63,15 +70,21 @@ pub(crate) enum Denied {
 
 impl Access {
     /// Looks credentials up in `store`.
-    pub(crate) fn new(store: Arc<dyn Store>, clock: Clock) -> Access {
-        Access { store, clock, kept: Mutex::default() }
+    pub(crate) fn new(store: Arc<dyn Store>, clock: Clock, limits: &Limits) -> Access {
+        Access { store, clock, kept: Mutex::default(), rate: Rate::new(limits) }
     }
 
-    /// The caller that these headers prove.
+    /// The caller that these headers prove, for one request.
     ///
     /// # Errors
-    /// [`Denied::Unauthorized`] or [`Denied::Unavailable`].
+    /// [`Denied::Unauthorized`], [`Denied::TooOften`] or [`Denied::Unavailable`].
     pub(crate) async fn authenticate(&self, headers: &HeaderMap) -> Result<Arc<Caller>, Denied> {
+        let caller = self.identify(headers).await?;
+        self.rate.take(&caller.credential, self.clock.now().mono).map_err(Denied::TooOften)?;
+        Ok(caller)
+    }
+
+    async fn identify(&self, headers: &HeaderMap) -> Result<Arc<Caller>, Denied> {
         let shown = Shown::read(headers).ok_or(Denied::Unauthorized)?;
         let digest = shown.digest();
         let asked = self.clock.now().mono;

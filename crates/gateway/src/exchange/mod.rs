@@ -4,6 +4,8 @@
 //! absent), *admit* (on disk), *deliver* (written to one link, once), *reply* (the first of result, deadline, link lost).
 //! This module decides only who may ask.
 
+mod places;
+
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -17,12 +19,14 @@ use crate::fleet::Directory;
 use crate::ids;
 use crate::presence::Presence;
 use crate::store::StoreError;
+use places::Places;
 
 /// Takes requests of Sale systems to terminals.
 #[derive(Debug)]
 pub(crate) struct Exchanges {
     presence: Arc<Presence>,
     directory: Arc<Directory>,
+    places: Arc<Places>,
 }
 
 /// Why a request is not even looked at.
@@ -31,14 +35,18 @@ pub(crate) enum NotTaken {
     /// The terminal is at a merchant account of the caller's company that the credential may not use.
     #[error("the API credential may not use this terminal's merchant account")]
     OutOfScope,
+    /// As many requests of the credential wait as may.
+    #[error("as many requests of this API credential wait for terminals as may (limit exchanges_per_key)")]
+    TooMany,
     /// The store can't be read. Nothing was sent or recorded.
     #[error(transparent)]
     Store(#[from] StoreError),
 }
 
 impl Exchanges {
-    pub(crate) fn new(presence: Arc<Presence>, directory: Arc<Directory>) -> Exchanges {
-        Exchanges { presence, directory }
+    /// `per_key` requests of any one credential may wait at once.
+    pub(crate) fn new(presence: Arc<Presence>, directory: Arc<Directory>, per_key: u32) -> Exchanges {
+        Exchanges { presence, directory, places: Places::new(per_key) }
     }
 
     /// Sends a request and waits for what its Sale system is to be told: at most `wait`, which is cut to 1-150 s (E11),
@@ -55,6 +63,10 @@ impl Exchanges {
         reply: ReplyMode,
         wait: Duration,
     ) -> Result<(relay::CallId, Heard), NotTaken> {
+        let Some(_place) = self.places.take(&caller.credential) else {
+            tracing::info!(credential.id = %caller.credential, limit = "exchanges_per_key", "over a limit");
+            return Err(NotTaken::TooMany);
+        };
         let standing = self.standing(caller, &request).await?;
         let now = self.presence.clock().now().wall;
         let id = self.presence.next_call();

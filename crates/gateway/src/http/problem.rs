@@ -17,6 +17,10 @@ use crate::access::Denied;
 /// How long a caller is asked to wait when nothing more exact is known.
 const RETRY_AFTER: Duration = Duration::from_secs(1);
 
+/// Nothing was done, so that a ServiceID in it is as good as before (E7).
+const TOO_OFTEN: &str = "Too many requests with this API credential (limit requests_per_second). Wait, then repeat it, \
+                         with the same ServiceID if it has one.";
+
 /// An error as RFC 7807 has it:
 /// `{"type":"about:blank","title":"Not Found","status":404,"detail":"..","errorCode":"00_404"}`.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
@@ -207,8 +211,12 @@ impl ClassicError {
 
     /// It may work later, unchanged.
     pub(crate) fn try_again(status: StatusCode, message: impl Into<Cow<'static, str>>) -> ClassicError {
-        let error = ClassicError::new(status, "000", message, ErrorType::Internal);
-        ClassicError { retry_after: Some(RETRY_AFTER), ..error }
+        ClassicError::new(status, "000", message, ErrorType::Internal).retry_after(RETRY_AFTER)
+    }
+
+    /// The same with `Retry-After`, in whole seconds, rounded up.
+    pub(crate) fn retry_after(self, wait: Duration) -> ClassicError {
+        ClassicError { retry_after: Some(wait), ..self }
     }
 }
 
@@ -217,6 +225,9 @@ impl From<Denied> for ClassicError {
         match denied {
             Denied::Unauthorized => ClassicError::unauthorized(),
             Denied::Forbidden(_) => ClassicError::forbidden(format!("Not allowed: {denied}.")),
+            Denied::TooOften(wait) => {
+                ClassicError::try_again(StatusCode::TOO_MANY_REQUESTS, TOO_OFTEN).retry_after(wait)
+            }
             Denied::Unavailable => ClassicError::try_again(
                 StatusCode::SERVICE_UNAVAILABLE,
                 "The API credential can't be checked now. Nothing was done; try again.",
@@ -230,6 +241,9 @@ impl From<Denied> for Problem {
         match denied {
             Denied::Unauthorized => Problem::unauthorized(),
             Denied::Forbidden(_) => Problem::forbidden(format!("Not allowed: {denied}.")),
+            Denied::TooOften(wait) => {
+                Problem::try_again(StatusCode::TOO_MANY_REQUESTS, TOO_OFTEN).retry_after(wait)
+            }
             Denied::Unavailable => Problem::try_again(
                 StatusCode::SERVICE_UNAVAILABLE,
                 "The API credential can't be checked now. Nothing was done; try again.",

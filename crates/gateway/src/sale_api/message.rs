@@ -20,6 +20,16 @@ use crate::ids;
 /// Set on an answer that was recorded earlier and is told again (E4).
 const REPEATED: HeaderName = HeaderName::from_static("tillgate-repeated");
 
+/// What is said with 429. Nothing was taken, so that the ServiceID is as good as before (E7).
+pub(super) const TOO_MANY_OF_TERMINAL: &str = "Too many requests are open for this terminal (limit exchanges_per_terminal). Repeat with the same ServiceID.";
+
+/// The same, about the credential's own requests.
+pub(super) const TOO_MANY_OF_KEY: &str = "Too many requests of this API credential wait for terminals (limit \
+                                          exchanges_per_key). Repeat with the same ServiceID.";
+
+/// What is said with 503.
+pub(super) const TRY_AGAIN: &str = "The request was not taken. Repeat it with the same ServiceID.";
+
 /// A message, with HTTP status 200.
 pub(super) fn json(body: Bytes) -> Response {
     ([(header::CONTENT_TYPE, "application/json")], Body::from(body)).into_response()

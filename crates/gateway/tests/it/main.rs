@@ -9,6 +9,7 @@ mod cloud_device;
 mod connected_terminals;
 mod exchanges;
 mod http;
+mod limits;
 mod published_schemas;
 mod scripted_terminal;
 mod support;

@@ -54,6 +54,15 @@ pub(crate) enum Dialect {
     CloudDevice,
 }
 
+impl Dialect {
+    fn role(self) -> Role {
+        match self {
+            Dialect::Classic => Role::TerminalApi,
+            Dialect::CloudDevice => Role::CloudDeviceApi,
+        }
+    }
+}
+
 /// Both, for what they do alike.
 pub(crate) const DIALECTS: [Dialect; 2] = [Dialect::Classic, Dialect::CloudDevice];
 
@@ -64,18 +73,21 @@ pub(crate) struct Heard {
     pub(crate) content_type: String,
     pub(crate) repeated: bool,
     pub(crate) allow: Option<String>,
+    pub(crate) retry_after: Option<u64>,
     pub(crate) body: Vec<u8>,
 }
 
 impl TestGateway {
     /// With two companies, three merchant accounts and two stores.
     pub(crate) async fn new() -> TestGateway {
+        TestGateway::configured(Config::default()).await
+    }
+
+    /// The same with these settings, but for its address and its directory.
+    pub(crate) async fn configured(config: Config) -> TestGateway {
         let dir = tempfile::tempdir().unwrap();
-        let config = Config {
-            listen: "127.0.0.1:0".parse().unwrap(),
-            data_dir: dir.path().join("data"),
-            ..Config::default()
-        };
+        let config =
+            Config { listen: "127.0.0.1:0".parse().unwrap(), data_dir: dir.path().join("data"), ..config };
         let running = gateway::start(config).await.unwrap();
         let admin = running.admin();
         for company in [COMPANY, OTHER_COMPANY] {
@@ -172,6 +184,13 @@ impl TestGateway {
         self.sale_with_key(shown.api_key.reveal())
     }
 
+    /// A key of [`COMPANY`] for these dialects.
+    pub(crate) async fn key_for(&self, dialects: &[Dialect]) -> String {
+        let roles: Vec<Role> = dialects.iter().map(|dialect| dialect.role()).collect();
+        let new = NewKey { company: COMPANY, merchants: &[], roles: &roles, description: None };
+        self.admin().create_credential(new).await.unwrap().api_key.reveal().to_owned()
+    }
+
     /// One that shows this key.
     pub(crate) fn sale_with_key(&self, key: &str) -> Sale<'_> {
         Sale { gateway: self, key: key.to_owned(), http: self.http.clone(), dialect: Dialect::Classic }
@@ -179,12 +198,7 @@ impl TestGateway {
 
     /// A Sale system of [`COMPANY`] that speaks this dialect.
     pub(crate) async fn speaker(&self, dialect: Dialect) -> Sale<'_> {
-        match dialect {
-            Dialect::Classic => self.sale().await,
-            Dialect::CloudDevice => {
-                self.sale_with(COMPANY, &[], &[Role::CloudDeviceApi]).await.speaking(dialect)
-            }
-        }
+        self.sale_with_key(&self.key_for(&[dialect]).await).speaking(dialect)
     }
 
     /// Ends it cleanly.
@@ -270,6 +284,7 @@ impl Heard {
             content_type: header("content-type").unwrap_or_default(),
             repeated: header("tillgate-repeated").as_deref() == Some("true"),
             allow: header("allow"),
+            retry_after: header("retry-after").map(|seconds| seconds.parse().expect("whole seconds")),
             body: response.bytes().await.unwrap().to_vec(),
         }
     }

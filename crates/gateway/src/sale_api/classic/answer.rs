@@ -25,11 +25,7 @@ pub(super) fn write(request: &Request, heard: Heard, now: WallMs) -> Response {
         }
         Answer::Status(status) => message::status(request, status, now),
         Answer::TryAgain => try_again().into_response(),
-        Answer::TooMany => ClassicError::try_again(
-            StatusCode::TOO_MANY_REQUESTS,
-            "Too many requests are open for this terminal. Repeat with the same ServiceID.",
-        )
-        .into_response(),
+        Answer::TooMany => too_many(message::TOO_MANY_OF_TERMINAL).into_response(),
     }
 }
 
@@ -43,6 +39,7 @@ pub(super) fn refused(refused: &Refused, now: WallMs) -> Response {
         Refused::NotTaken(NotTaken::OutOfScope) => {
             ClassicError::forbidden(format!("Not allowed: {}.", NotTaken::OutOfScope)).into_response()
         }
+        Refused::NotTaken(NotTaken::TooMany) => too_many(message::TOO_MANY_OF_KEY).into_response(),
         Refused::NotTaken(NotTaken::Store(error)) => {
             tracing::error!(%error, "a request was refused because the store can't be read");
             try_again().into_response()
@@ -57,8 +54,9 @@ pub(super) fn other_method() -> ClassicError {
 }
 
 fn try_again() -> ClassicError {
-    ClassicError::try_again(
-        StatusCode::SERVICE_UNAVAILABLE,
-        "The request was not taken. Repeat it with the same ServiceID.",
-    )
+    ClassicError::try_again(StatusCode::SERVICE_UNAVAILABLE, message::TRY_AGAIN)
+}
+
+fn too_many(of_what: &'static str) -> ClassicError {
+    ClassicError::try_again(StatusCode::TOO_MANY_REQUESTS, of_what)
 }

@@ -45,10 +45,7 @@ pub(super) fn write(
         }
         Answer::Status(status) => message::status(request, status, now),
         Answer::TryAgain => problem(try_again(), instance, now),
-        Answer::TooMany => {
-            let detail = "Too many requests are open for this device. Repeat with the same ServiceID.";
-            problem(Problem::try_again(StatusCode::TOO_MANY_REQUESTS, detail), instance, now)
-        }
+        Answer::TooMany => problem(too_many(message::TOO_MANY_OF_TERMINAL), instance, now),
     }
 }
 
@@ -71,6 +68,7 @@ pub(super) fn refused(refusal: &Refusal, instance: &Instance, now: WallMs) -> Re
         Refusal::Refused(Refused::NotTaken(NotTaken::OutOfScope))
         | Refusal::NoMerchant(_)
         | Refusal::OutOfScope => Problem::forbidden(detail),
+        Refusal::Refused(Refused::NotTaken(NotTaken::TooMany)) => too_many(message::TOO_MANY_OF_KEY),
         Refusal::Refused(Refused::NotTaken(NotTaken::Store(error))) => {
             tracing::error!(%error, "a call was refused because the store can't be read");
             try_again()
@@ -103,8 +101,11 @@ pub(super) fn other_method(State(api): State<Arc<SaleApi>>, instance: Instance) 
 }
 
 fn try_again() -> Problem {
-    let detail = "The request was not taken. Repeat it with the same ServiceID.";
-    Problem::try_again(StatusCode::SERVICE_UNAVAILABLE, detail)
+    Problem::try_again(StatusCode::SERVICE_UNAVAILABLE, message::TRY_AGAIN)
+}
+
+fn too_many(of_what: &'static str) -> Problem {
+    Problem::try_again(StatusCode::TOO_MANY_REQUESTS, of_what)
 }
 
 fn problem(problem: Problem, instance: &Instance, now: WallMs) -> Response {
