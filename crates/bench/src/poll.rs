@@ -29,12 +29,6 @@ impl Poll {
         Ok(epoll::add(&self.epoll, source, epoll::EventData::new_u64(token), epoll::EventFlags::IN)?)
     }
 
-    /// Tells once for each time that something new can be read: for timers, which then need not be read.
-    pub(crate) fn add_edge(&self, source: impl AsFd, token: u64) -> io::Result<()> {
-        let flags = epoll::EventFlags::IN | epoll::EventFlags::ET;
-        Ok(epoll::add(&self.epoll, source, epoll::EventData::new_u64(token), flags)?)
-    }
-
     /// Waits, for ever if there is no time-out, and puts the tokens of what is ready into `ready`. A time-out is rounded up
     /// to milliseconds.
     pub(crate) fn wait(&mut self, timeout: Option<Duration>, ready: &mut Vec<u64>) -> io::Result<()> {

@@ -207,7 +207,7 @@ impl Load {
         let every = Timespec { tv_sec: 0, tv_nsec: i64::from(pace.subsec_nanos()) };
         let schedule = Itimerspec { it_interval: every, it_value: every };
         timerfd_settime(&timer, TimerfdTimerFlags::empty(), &schedule)?;
-        self.poll.add_edge(&timer, TIMER)?;
+        self.poll.add(&timer, TIMER)?;
         let started = Instant::now();
         let total = u64::from(rate) * time.as_secs();
         let (mut sent, mut due) = (0, started + pace);
@@ -220,6 +220,8 @@ impl Load {
                 due += pace;
             }
             self.pump(Duration::from_millis(100))?;
+            // Read, or it would not go off again. It fails if the timer has not gone off.
+            let _ = rustix::io::read(&timer, &mut [0; 8]);
             self.tally(&mut window);
             ensure!(started.elapsed() < time + PATIENCE, "{} of {total} answers came", window.answered);
         }
