@@ -104,7 +104,19 @@ async fn keys_for_other_accounts_reach_none_of_the_connected_terminals() {
     assert_eq!(connected("otherCompany", "DEMO_MERCHANT_EU").await, (403, None));
     assert_eq!(connected("otherCompany", "DEMO_MERCHANT_US").await, (403, None));
     assert_eq!(connected("management", "DEMO_MERCHANT_EU").await, (403, None));
-    assert_ne!(connected("cloudDevice", "DEMO_MERCHANT_EU").await.0, 401);
+    assert_eq!(connected("cloudDevice", "DEMO_MERCHANT_EU").await, (200, Some(2)));
+
+    let devices = async |key: &str| {
+        let path = "/v1/merchants/DEMO_MERCHANT_EU/connectedDevices";
+        let request = client(&demo).get(format!("{}{path}", demo.ready["tlsBaseUrl"].as_str().unwrap()));
+        let answer = request.header("x-api-key", demo.ready["apiKeys"][key].as_str().unwrap()).send().await;
+        answer.unwrap().status().as_u16()
+    };
+    for (key, status) in
+        [("cloudDevice", 200), ("otherMerchant", 403), ("otherCompany", 403), ("terminalApi", 403)]
+    {
+        assert_eq!(devices(key).await, status, "{key}");
+    }
 }
 
 /// The key of an entry of the ready file.
