@@ -52,7 +52,7 @@ pub(super) fn prepare(data_dir: &Path) -> anyhow::Result<Files> {
     let files = Files { ca: dir.join("ca.pem"), cert: dir.join("cert.pem"), key: dir.join("key.pem") };
     let now = SystemTime::now();
     if !files.are_good(now) {
-        private_file::create_dir(&dir)?;
+        private_file::create_dir(&dir).with_context(|| format!("can't make {}", dir.display()))?;
         files.make(now)?;
     }
     Ok(files)

@@ -96,7 +96,8 @@ impl Demo {
                     .context("can't make a temporary directory; name one with --data-dir")?,
             ),
         };
-        private_file::create_dir(data.path())?;
+        private_file::create_dir(data.path())
+            .map_err(|problem| StartError::DataDir { path: data.path().to_owned(), problem })?;
         let certificate = certificate::prepare(data.path())?;
         let config = Config {
             listen: loopback(self.port),

@@ -1,7 +1,7 @@
 //! Files that hold secrets: for their owner's eyes only, and there as a whole or not at all.
 
 use std::fs;
-use std::io::Write as _;
+use std::io::{self, Write as _};
 use std::os::unix::fs::DirBuilderExt as _;
 use std::path::Path;
 
@@ -29,7 +29,6 @@ pub(super) fn write_json<T: Serialize>(file: &Path, content: &T) -> anyhow::Resu
 }
 
 /// Makes a directory, and those above it, with mode 0700. One that is there stays as it is.
-pub(super) fn create_dir(dir: &Path) -> anyhow::Result<()> {
-    let made = fs::DirBuilder::new().recursive(true).mode(0o700).create(dir);
-    made.with_context(|| format!("can't make {}", dir.display()))
+pub(super) fn create_dir(dir: &Path) -> io::Result<()> {
+    fs::DirBuilder::new().recursive(true).mode(0o700).create(dir)
 }
