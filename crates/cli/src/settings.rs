@@ -107,6 +107,7 @@ impl Settings {
             body_limit: self.body_limit.unwrap_or(config.body_limit),
             drain_max: self.drain_max_seconds.map_or(config.drain_max, Duration::from_secs),
             limits: config.limits,
+            patience: config.patience,
         })
     }
 }

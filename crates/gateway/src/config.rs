@@ -26,6 +26,7 @@ use relay::{BODY_LIMIT, NodeId};
 use serde::Deserialize;
 use serde::de::{self, Deserializer};
 
+use crate::http::patience::Patience;
 use crate::http::peer::Cidr;
 use crate::limits::Limits;
 
@@ -61,6 +62,8 @@ pub struct Config {
     pub drain_max: Duration,
     /// How much any one caller or terminal may have at once.
     pub limits: Limits,
+    /// How long slow and silent clients are waited for. Not in the file.
+    pub patience: Patience,
 }
 
 /// HTTPS.
@@ -134,6 +137,7 @@ impl Default for Config {
             body_limit: BODY_LIMIT,
             drain_max: DRAIN_MAX,
             limits: Limits::default(),
+            patience: Patience::default(),
         }
     }
 }
@@ -174,6 +178,7 @@ impl Config {
                 .drain_max_seconds
                 .map_or(defaults.drain_max, |DrainSeconds(s)| Duration::from_secs(s)),
             limits: read.limits,
+            patience: defaults.patience,
         })
     }
 

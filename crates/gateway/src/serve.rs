@@ -116,7 +116,7 @@ pub async fn start(config: Config) -> Result<Running, StartError> {
     let facts = store.facts().await.map_err(|error| StartError::Database(error.to_string()))?;
     let tasks = TaskTracker::new();
     let links = CancellationToken::new();
-    let sockets = Sockets::new();
+    let sockets = Sockets::new(config.patience);
     let per_terminal = usize::try_from(config.limits.exchanges_per_terminal).unwrap_or(usize::MAX);
     let presence = Presence::new(store.clone(), clock, facts, per_terminal, tasks.clone(), links.clone());
     let app = build(&config, clock, &store, &presence, &sockets, &links, &tasks);
@@ -166,7 +166,7 @@ fn build(
         exchanges: Exchanges::new(presence.clone(), directory.clone(), config.limits.exchanges_per_key),
         directory: directory.clone(),
         presence: presence.clone(),
-        body_limit: config.body_limit,
+        body: config.patience.for_body(config.body_limit),
     };
     let terminal_link = TerminalLink {
         store: store.clone(),
@@ -176,9 +176,15 @@ fn build(
         tasks: tasks.clone(),
         proxies: proxies.clone(),
         body_limit: config.body_limit,
+        patience: config.patience,
     };
-    let board =
-        BoardApi { boarding: boarding.clone(), presence: presence.clone(), proxies, tasks: tasks.clone() };
+    let board = BoardApi {
+        boarding: boarding.clone(),
+        presence: presence.clone(),
+        proxies,
+        tasks: tasks.clone(),
+        patience: config.patience,
+    };
     let management = ManagementApi { access, boarding };
     let health = Health { store: store.clone(), stopping: sockets.stop.clone() };
     Router::new()

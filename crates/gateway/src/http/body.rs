@@ -9,11 +9,16 @@ use http_body::Body as _;
 use http_body_util::BodyExt as _;
 use tokio::time::timeout;
 
-/// A sender that is silent for this long in the middle of a body has gone.
-pub(crate) const SILENCE_MAX: Duration = Duration::from_secs(10);
-
-/// A whole body takes at most this long: 128 KiB over the slowest mobile network that a till is run on (5 KiB/s), rounded up.
-pub(crate) const BODY_TIME_MAX: Duration = Duration::from_secs(30);
+/// How much of a body is read, and for how long.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct BodyLimits {
+    /// The longest body.
+    pub(crate) bytes: usize,
+    /// The longest pause in it.
+    pub(crate) silence: Duration,
+    /// The longest time for all of it.
+    pub(crate) time: Duration,
+}
 
 /// How much of a body that is too large is read and thrown away, so that its sender is still there to read the answer.
 const DISCARD_MAX: usize = 1024 * 1024;
@@ -30,13 +35,18 @@ pub(crate) enum BodyError {
         /// In bytes.
         limit: usize,
     },
+    /// Its sender fell silent.
+    #[error("the body paused for more than {} s", limit.as_secs_f32())]
+    Silent {
+        /// For this long.
+        limit: Duration,
+    },
     /// It did not come in time.
-    #[error(
-        "the body did not come in time: {} s in all, with pauses of {} s at most",
-        BODY_TIME_MAX.as_secs(),
-        SILENCE_MAX.as_secs()
-    )]
-    TooSlow,
+    #[error("the body did not come within {} s", limit.as_secs_f32())]
+    TooSlow {
+        /// In this time.
+        limit: Duration,
+    },
     /// The connection broke, or its framing is wrong.
     #[error("the body ended early")]
     Broken,
@@ -47,34 +57,44 @@ impl BodyError {
     pub(crate) fn status(&self) -> StatusCode {
         match self {
             BodyError::TooLarge { .. } => StatusCode::PAYLOAD_TOO_LARGE,
-            BodyError::TooSlow => StatusCode::REQUEST_TIMEOUT,
+            BodyError::Silent { .. } | BodyError::TooSlow { .. } => StatusCode::REQUEST_TIMEOUT,
             BodyError::Broken => StatusCode::BAD_REQUEST,
         }
     }
 }
 
-/// Reads a body of at most `limit` bytes, with a length or in chunks.
+/// Reads a body within its limits, with a length or in chunks.
 ///
 /// # Errors
 /// [`BodyError`]; after each of them the connection may be of no more use.
-pub(crate) async fn read(headers: &HeaderMap, body: Body, limit: usize) -> Result<Bytes, BodyError> {
+pub(crate) async fn read(headers: &HeaderMap, body: Body, limits: BodyLimits) -> Result<Bytes, BodyError> {
+    let limit = limits.bytes;
     let announced = body.size_hint().lower();
     // A sender who asks before it sends is told at once, and so is one who would send more than we care to throw away.
     let tolerated = if headers.contains_key(header::EXPECT) { limit } else { limit + DISCARD_MAX };
     if announced > u64::try_from(tolerated).unwrap_or(u64::MAX) {
         return Err(BodyError::TooLarge { limit });
     }
-    timeout(BODY_TIME_MAX, collect(body, limit)).await.unwrap_or(Err(BodyError::TooSlow))
+    let read = timeout(limits.time, collect(body, limits)).await;
+    let read = read.unwrap_or(Err(BodyError::TooSlow { limit: limits.time }));
+    match &read {
+        Err(BodyError::Silent { .. }) => tracing::info!(limit = "body_silence", "a slow client is cut off"),
+        Err(BodyError::TooSlow { .. }) => tracing::info!(limit = "body", "a slow client is cut off"),
+        Ok(_) | Err(BodyError::TooLarge { .. } | BodyError::Broken) => {}
+    }
+    read
 }
 
-async fn collect(mut body: Body, limit: usize) -> Result<Bytes, BodyError> {
+async fn collect(mut body: Body, limits: BodyLimits) -> Result<Bytes, BodyError> {
+    let BodyLimits { bytes: limit, silence, .. } = limits;
     let mut first = Bytes::new();
     let mut rest = BytesMut::new();
     loop {
-        let frame = match timeout(SILENCE_MAX, body.frame()).await.map_err(|_| BodyError::TooSlow)? {
-            None => break,
-            Some(frame) => frame.map_err(|_| BodyError::Broken)?,
-        };
+        let frame =
+            match timeout(silence, body.frame()).await.map_err(|_| BodyError::Silent { limit: silence })? {
+                None => break,
+                Some(frame) => frame.map_err(|_| BodyError::Broken)?,
+            };
         let Ok(data) = frame.into_data() else { continue }; // Trailers say nothing that we use.
         if first.len() + rest.len() + data.len() > limit {
             discard(body).await;
@@ -117,6 +137,11 @@ mod tests {
     use tokio::time::Instant;
 
     use super::*;
+    use crate::http::patience::Patience;
+
+    fn limits(bytes: usize) -> BodyLimits {
+        Patience::default().for_body(bytes)
+    }
 
     fn chunks(chunks: &[&'static str]) -> Body {
         let chunks: Vec<_> = chunks.iter().map(|c| Ok::<_, Infallible>(Bytes::from(*c))).collect();
@@ -125,19 +150,19 @@ mod tests {
 
     #[tokio::test]
     async fn a_body_comes_in_one_piece_or_in_chunks() {
-        assert_eq!(read(&HeaderMap::new(), Body::from("abc"), 3).await.unwrap(), "abc");
-        assert_eq!(read(&HeaderMap::new(), Body::empty(), 3).await.unwrap(), "");
-        assert_eq!(read(&HeaderMap::new(), chunks(&["a", "", "b", "c"]), 3).await.unwrap(), "abc");
+        assert_eq!(read(&HeaderMap::new(), Body::from("abc"), limits(3)).await.unwrap(), "abc");
+        assert_eq!(read(&HeaderMap::new(), Body::empty(), limits(3)).await.unwrap(), "");
+        assert_eq!(read(&HeaderMap::new(), chunks(&["a", "", "b", "c"]), limits(3)).await.unwrap(), "abc");
     }
 
     #[tokio::test]
     async fn a_body_over_the_limit_is_refused() {
         assert_eq!(
-            read(&HeaderMap::new(), Body::from("abcd"), 3).await,
+            read(&HeaderMap::new(), Body::from("abcd"), limits(3)).await,
             Err(BodyError::TooLarge { limit: 3 })
         );
         assert_eq!(
-            read(&HeaderMap::new(), chunks(&["ab", "cd"]), 3).await,
+            read(&HeaderMap::new(), chunks(&["ab", "cd"]), limits(3)).await,
             Err(BodyError::TooLarge { limit: 3 })
         );
     }
@@ -146,15 +171,21 @@ mod tests {
     async fn a_sender_who_asks_first_is_refused_before_it_sends() {
         let mut headers = HeaderMap::new();
         headers.insert(header::EXPECT, "100-continue".parse().unwrap());
-        assert_eq!(read(&headers, Body::from("abcd"), 3).await, Err(BodyError::TooLarge { limit: 3 }));
+        assert_eq!(
+            read(&headers, Body::from("abcd"), limits(3)).await,
+            Err(BodyError::TooLarge { limit: 3 })
+        );
     }
 
     #[tokio::test(start_paused = true)]
     async fn a_silent_sender_is_cut_off() {
         let started = Instant::now();
         let body = stream::iter([Ok::<_, Infallible>(Bytes::from("{"))]).chain(stream::pending());
-        assert_eq!(read(&HeaderMap::new(), Body::from_stream(body), 9).await, Err(BodyError::TooSlow));
-        assert_eq!(started.elapsed(), SILENCE_MAX);
+        assert_eq!(
+            read(&HeaderMap::new(), Body::from_stream(body), limits(9)).await,
+            Err(BodyError::Silent { limit: limits(9).silence })
+        );
+        assert_eq!(started.elapsed(), limits(9).silence);
     }
 
     #[tokio::test(start_paused = true)]
@@ -164,7 +195,10 @@ mod tests {
             tokio::time::sleep(Duration::from_secs(7)).await;
             Some((Ok::<_, Infallible>(Bytes::from("x")), ()))
         });
-        assert_eq!(read(&HeaderMap::new(), Body::from_stream(drops), 99).await, Err(BodyError::TooSlow));
-        assert_eq!(started.elapsed(), BODY_TIME_MAX);
+        assert_eq!(
+            read(&HeaderMap::new(), Body::from_stream(drops), limits(99)).await,
+            Err(BodyError::TooSlow { limit: limits(99).time })
+        );
+        assert_eq!(started.elapsed(), limits(99).time);
     }
 }

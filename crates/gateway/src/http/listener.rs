@@ -1,10 +1,11 @@
 //! Sockets: accepting them, HTTP/1.1, and coming to an end without cutting anybody off.
 //!
-//! What stays true: there are never more connections than [`CONNECTIONS_MAX`]; none may stay in its handshake or in a
-//! request's head for longer than a named time; and once [`Listener::serve`] has returned, none of them is left, but for
+//! What stays true: there are never more connections than [`CONNECTIONS_MAX`]; none may be slow or silent for longer than its
+//! [`Patience`] lasts; and once [`Listener::serve`] has returned, none of them is left, but for
 //! those that were upgraded, which belong to whoever upgraded them.
 
 use std::convert::Infallible;
+use std::error::Error as _;
 use std::io;
 use std::net::SocketAddr;
 use std::sync::Arc;
@@ -27,18 +28,14 @@ use tokio_rustls::TlsAcceptor;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
+use super::patience::Patience;
+use super::write_stall::{self, WriteStall};
+
 /// Connections at once, of all kinds and over all ports. More than one process may have open files for on most machines, so
 /// that it guards memory and not the usual case; at about 14 KB for each over TLS it is 14 GB.
 pub(crate) const CONNECTIONS_MAX: usize = 1_000_000;
 
-/// A TLS handshake that takes longer is given up. Four round trips over the slowest network take two seconds.
-pub(crate) const TLS_HANDSHAKE_MAX: Duration = Duration::from_secs(10);
-
-/// A request's head must come within this, from its connection's first moment or from the end of the request before. So it
-/// also ends connections that are kept open and not used.
-pub(crate) const HEADER_READ_MAX: Duration = Duration::from_secs(10);
-
-/// Tells clients to open a new connection rather than to use one that we may be about to end ([`HEADER_READ_MAX`]): a payment
+/// Tells clients to open a new connection rather than to use one that we may be about to end ([`Patience::header`]): a payment
 /// that meets the end of its connection has no answer, and no client may send it again by itself.
 const KEPT_FOR: HeaderValue = HeaderValue::from_static("timeout=5");
 
@@ -69,6 +66,8 @@ pub(crate) struct Slot(#[expect(dead_code, reason = "held, not read")] Arc<Owned
 /// What all ports share.
 #[derive(Clone, Debug)]
 pub(crate) struct Sockets {
+    /// How long clients are waited for.
+    pub(crate) patience: Patience,
     /// Free slots for connections.
     pub(crate) slots: Arc<Semaphore>,
     /// Cancelled: accept no more, and let each connection end with the request that it is in.
@@ -81,8 +80,9 @@ pub(crate) struct Sockets {
 
 impl Sockets {
     /// None yet.
-    pub(crate) fn new() -> Sockets {
+    pub(crate) fn new(patience: Patience) -> Sockets {
         Sockets {
+            patience,
             slots: Arc::new(Semaphore::new(CONNECTIONS_MAX)),
             stop: CancellationToken::new(),
             cut: CancellationToken::new(),
@@ -163,7 +163,7 @@ impl Listener {
         // the connection stands.
         let tasks = sockets.tasks.clone();
         tasks.spawn(async move {
-            let handshake = timeout(TLS_HANDSHAKE_MAX, acceptor.accept(stream));
+            let handshake = timeout(sockets.patience.tls_handshake, acceptor.accept(stream));
             let accepted = tokio::select! {
                 () = sockets.stop.cancelled() => return,
                 accepted = handshake => accepted,
@@ -174,7 +174,9 @@ impl Listener {
                     tasks.spawn(serve_connection(Box::new(stream), peer, slot, router, sockets));
                 }
                 Ok(Err(error)) => tracing::debug!(client.address = %address, %error, "TLS handshake failed"),
-                Err(_) => tracing::debug!(client.address = %address, "TLS handshake took too long"),
+                Err(_) => {
+                    tracing::debug!(client.address = %address, limit = "tls_handshake", "a slow client is cut off");
+                }
             }
         });
     }
@@ -198,9 +200,9 @@ where
     });
     let connection = http1::Builder::new()
         .timer(TokioTimer::new())
-        .header_read_timeout(HEADER_READ_MAX)
+        .header_read_timeout(sockets.patience.header)
         .max_buf_size(BUFFER_MAX)
-        .serve_connection(TokioIo::new(stream), service)
+        .serve_connection(TokioIo::new(WriteStall::new(stream, sockets.patience.write_stall)), service)
         .with_upgrades();
     let mut connection = std::pin::pin!(connection);
     let ended = tokio::select! {
@@ -213,9 +215,21 @@ where
             }
         }
     };
-    if let Err(error) = ended {
+    let Err(error) = ended else { return };
+    if is_write_stall(&error) {
+        tracing::info!(client.address = %address, limit = "write_stall", "a slow client is cut off");
+    } else if error.is_timeout() {
+        // The usual end of a connection that was kept open, too: not worth more.
+        tracing::debug!(client.address = %address, limit = "header", "a slow client is cut off");
+    } else {
         tracing::debug!(client.address = %address, %error, "connection ended");
     }
+}
+
+/// Whether the connection ended because its peer took nothing of an answer.
+fn is_write_stall(error: &hyper::Error) -> bool {
+    let cause = error.source().and_then(|cause| cause.downcast_ref::<io::Error>());
+    cause.is_some_and(write_stall::is_stall)
 }
 
 /// Whether an error of `accept` belongs to the connection that was about to be accepted, and says nothing about the next.
@@ -236,6 +250,10 @@ mod tests {
 
     use super::*;
 
+    fn sockets() -> Sockets {
+        Sockets::new(Patience::default())
+    }
+
     /// A connection in memory, so that time can stand still.
     async fn connect(router: Router, sockets: &Sockets) -> DuplexStream {
         let (ours, theirs) = duplex(64 * 1024);
@@ -253,11 +271,11 @@ mod tests {
 
     #[tokio::test(start_paused = true)]
     async fn a_head_that_does_not_come_ends_the_connection() {
-        let (sockets, started) = (Sockets::new(), Instant::now());
+        let (sockets, started) = (sockets(), Instant::now());
         let mut stream = connect(Router::new(), &sockets).await;
         stream.write_all(b"GET / HTTP/1.1\r\nHost: ").await.unwrap();
         read_all(stream).await;
-        assert_eq!(started.elapsed().as_secs(), HEADER_READ_MAX.as_secs());
+        assert_eq!(started.elapsed().as_secs(), Patience::default().header.as_secs());
         sockets.tasks.close();
         sockets.tasks.wait().await;
         assert_eq!(sockets.slots.available_permits(), CONNECTIONS_MAX);
@@ -265,14 +283,30 @@ mod tests {
 
     #[tokio::test(start_paused = true)]
     async fn a_connection_that_is_not_used_ends() {
-        let (sockets, started) = (Sockets::new(), Instant::now());
+        let (sockets, started) = (sockets(), Instant::now());
         assert_eq!(read_all(connect(Router::new(), &sockets).await).await, "");
-        assert_eq!(started.elapsed().as_secs(), HEADER_READ_MAX.as_secs());
+        assert_eq!(started.elapsed().as_secs(), Patience::default().header.as_secs());
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_client_that_does_not_read_its_answer_is_cut_off() {
+        let (mut ours, theirs) = duplex(1024);
+        let large = service_fn(|_: Request<Incoming>| async {
+            Ok::<_, Infallible>(axum::http::Response::new(Body::from(vec![0; 1024 * 1024])))
+        });
+        let limit = Patience::default().write_stall;
+        let stream = TokioIo::new(WriteStall::new(theirs, limit));
+        let connection = http1::Builder::new().serve_connection(stream, large);
+        ours.write_all(b"GET / HTTP/1.1\r\n\r\n").await.unwrap();
+        let started = Instant::now();
+        let error = connection.await.unwrap_err();
+        assert!(is_write_stall(&error), "{error:?}");
+        assert_eq!(started.elapsed(), limit);
     }
 
     #[tokio::test(start_paused = true)]
     async fn a_request_knows_its_peer() {
-        let sockets = Sockets::new();
+        let sockets = sockets();
         let router = Router::new()
             .route("/", get(|Extension(Peer(peer)): Extension<Peer>| async move { peer.to_string() }));
         let mut stream = connect(router, &sockets).await;
@@ -297,7 +331,7 @@ mod tests {
 
     #[tokio::test]
     async fn a_request_under_way_finishes_when_the_gateway_stops() {
-        let sockets = Sockets::new();
+        let sockets = sockets();
         let (router, begun, go) = slow();
         let mut stream = connect(router.clone(), &sockets).await;
         let idle = connect(router, &sockets).await;
@@ -312,7 +346,7 @@ mod tests {
 
     #[tokio::test]
     async fn a_request_that_takes_too_long_is_cut_off() {
-        let sockets = Sockets::new();
+        let sockets = sockets();
         let (router, begun, _go) = slow();
         let mut stream = connect(router, &sockets).await;
         stream.write_all(b"GET / HTTP/1.1\r\n\r\n").await.unwrap();

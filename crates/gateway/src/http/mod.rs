@@ -2,6 +2,8 @@
 
 pub(crate) mod body;
 pub(crate) mod listener;
+pub(crate) mod patience;
 pub(crate) mod peer;
 pub(crate) mod problem;
 pub(crate) mod tls;
+mod write_stall;

@@ -18,6 +18,7 @@ use axum::Router;
 use crate::access::Access;
 use crate::exchange::Exchanges;
 use crate::fleet::Directory;
+use crate::http::body::BodyLimits;
 use crate::presence::Presence;
 
 /// What both dialects use.
@@ -26,8 +27,8 @@ pub(crate) struct SaleApi {
     pub(crate) exchanges: Exchanges,
     pub(crate) directory: Arc<Directory>,
     pub(crate) presence: Arc<Presence>,
-    /// The longest POS message in bytes.
-    pub(crate) body_limit: usize,
+    /// Of POS messages.
+    pub(crate) body: BodyLimits,
 }
 
 impl SaleApi {

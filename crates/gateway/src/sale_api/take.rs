@@ -47,7 +47,7 @@ pub(super) struct Reply {
 impl SaleApi {
     /// Reads the body as a request.
     pub(super) async fn read(&self, headers: &HeaderMap, body: Body) -> Result<Request, Refused> {
-        let body = body::read(headers, body, self.body_limit).await?;
+        let body = body::read(headers, body, self.body).await?;
         Request::parse(body.clone()).map_err(|error| Refused::Unreadable { body, error })
     }
 

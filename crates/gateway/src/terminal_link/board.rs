@@ -22,6 +22,7 @@ use tokio_util::task::TaskTracker;
 use crate::fleet::{Boarding, BoardingCode};
 use crate::http::body;
 use crate::http::listener::Peer;
+use crate::http::patience::Patience;
 use crate::http::peer::Proxies;
 use crate::http::problem::Problem;
 use crate::ids::TerminalToken;
@@ -39,6 +40,7 @@ pub(crate) struct BoardApi {
     pub(crate) proxies: Proxies,
     /// Boardings that have begun are waited for when the gateway stops.
     pub(crate) tasks: TaskTracker,
+    pub(crate) patience: Patience,
 }
 
 impl BoardApi {
@@ -86,7 +88,7 @@ async fn board(
     headers: &HeaderMap,
     body: Body,
 ) -> Result<Answer, Problem> {
-    let bytes = body::read(headers, body, REQUEST_MAX).await?;
+    let bytes = body::read(headers, body, api.patience.for_body(REQUEST_MAX)).await?;
     let request: Request = serde_json::from_slice(&bytes).map_err(|error| {
         Problem::new(StatusCode::BAD_REQUEST, format!("The request can't be read: {error}"))
     })?;

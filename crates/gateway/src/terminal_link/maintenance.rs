@@ -92,7 +92,7 @@ pub(super) async fn call(
         Ok(visitor) => visitor,
         Err(refusal) => return refusal.into_response(),
     };
-    let bytes = match body::read(&headers, body, CALL_MAX).await {
+    let bytes = match body::read(&headers, body, api.patience.for_body(CALL_MAX)).await {
         Ok(bytes) => bytes,
         Err(error) => return Problem::from(error).into_response(),
     };

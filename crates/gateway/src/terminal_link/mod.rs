@@ -18,6 +18,7 @@ use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
 use crate::fleet::Directory;
+use crate::http::patience::Patience;
 use crate::http::peer::Proxies;
 use crate::http::problem::Problem;
 use crate::ids::TerminalToken;
@@ -37,6 +38,8 @@ pub(crate) struct TerminalLink {
     pub(crate) proxies: Proxies,
     /// The longest POS message in bytes.
     pub(crate) body_limit: usize,
+    /// For the maintenance call; a link has limits of its own.
+    pub(crate) patience: Patience,
 }
 
 /// Whom a token belongs to.

@@ -12,5 +12,6 @@ mod http;
 mod limits;
 mod published_schemas;
 mod scripted_terminal;
+mod slow_clients;
 mod support;
 mod tls;

@@ -46,7 +46,7 @@ pub(super) async fn call(State(api): State<Arc<SaleApi>>, headers: HeaderMap, bo
 
 async fn try_call(api: &SaleApi, headers: &HeaderMap, body: Body) -> Result<Vec<PoiId>, ClassicError> {
     let caller = super::caller(api, headers).await?;
-    let bytes = body::read(headers, body, api.body_limit).await?;
+    let bytes = body::read(headers, body, api.body).await?;
     let question = serde_json::from_slice(&bytes).map_err(|error| {
         let message = format!("The request can't be read: {error}");
         ClassicError::new(StatusCode::BAD_REQUEST, "702", message, ErrorType::Validation)
