@@ -36,6 +36,8 @@ mod receipt;
 mod reversal;
 mod transaction_status;
 
+mod card_data;
+
 mod compose;
 mod failure;
 mod reject;
@@ -44,6 +46,7 @@ mod status_answer;
 pub use abort::AbortRequest;
 pub use additional_response::AdditionalResponse;
 pub use amount::Amount;
+pub use card_data::{Kept, KeptText, holds_card_data};
 pub use compose::{request, response};
 pub use diagnosis::{
     DiagnosisRequest, DiagnosisResponse, GlobalStatus, HostStatus, PoiStatus, PrinterStatus,
