@@ -30,6 +30,7 @@ impl Presence {
         let counter = self.with_desk(poi, |inner, _| {
             attached = inner.links.len() < LINKS_MAX;
             if attached {
+                inner.links.reserve_exact(1); // Hardly ever are there two.
                 inner.links.push((connection.clone(), wake.clone()));
             }
         });

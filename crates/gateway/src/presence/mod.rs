@@ -8,6 +8,7 @@
 //! when he goes, whatever the way.
 
 mod link_handle;
+mod replies;
 mod timers;
 
 use std::collections::HashMap;
@@ -26,9 +27,10 @@ use tokio_util::task::TaskTracker;
 
 use crate::clock::Clock;
 use crate::ids::CallIds;
-use crate::store::Store;
+use crate::store::{LedgerAnswer, Store};
 
 pub(crate) use link_handle::LinkHandle;
+use replies::Replies;
 use timers::Timers;
 
 /// Shards of the map of desks: enough that two cores seldom meet at one lock.
@@ -47,6 +49,7 @@ pub(crate) struct Presence {
     shards: Vec<Mutex<HashMap<PoiId, Arc<Counter>>>>,
     hasher: RandomState,
     timers: Arc<Timers>,
+    replies: Arc<Replies>,
     tasks: TaskTracker,
 }
 
@@ -91,9 +94,11 @@ impl Presence {
             shards: (0..SHARDS).map(|_| Mutex::default()).collect(),
             hasher: RandomState::new(),
             timers: Arc::default(),
+            replies: Arc::default(),
             tasks,
         });
-        timers::spawn(&presence, stopped);
+        timers::spawn(&presence, stopped.clone());
+        replies::spawn(&presence, stopped);
         presence
     }
 
@@ -185,12 +190,12 @@ impl Presence {
     pub(crate) fn note_device(&self, poi: &PoiId, device: &[u8]) {
         // It was read as JSON, so it is UTF-8.
         let device = String::from_utf8_lossy(device).into_owned();
-        drop(self.store.submit(Op::NoteDevice { poi: poi.clone(), device }));
+        self.store.submit(Op::NoteDevice { poi: poi.clone(), device }, LedgerAnswer::unheard());
     }
 
     /// Writes down what a Sale system was told. Nobody waits for it.
     pub(crate) fn note_told(&self, told: relay::ledger::Told) {
-        drop(self.store.submit(Op::NoteTold(told)));
+        self.store.submit(Op::NoteTold(told), LedgerAnswer::unheard());
     }
 
     fn shard(&self, poi: &PoiId) -> &Mutex<HashMap<PoiId, Arc<Counter>>> {
@@ -253,12 +258,7 @@ impl Presence {
             match effect {
                 Effect::Store(id, op) => {
                     // Queued here, under the desk's lock: ops of one desk reach the store in the order it decided them.
-                    let ticket = self.store.submit(op);
-                    let (presence, counter) = (self.clone(), counter.clone());
-                    self.tasks.spawn(async move {
-                        let reply = ticket.await;
-                        presence.ledger_replied(&counter, id, reply);
-                    });
+                    self.store.submit(op, self.replies.answer(counter, id));
                 }
                 Effect::Answer(call, heard) => {
                     if let Some(index) = inner.calls.iter().position(|(c, _)| *c == call) {
@@ -288,6 +288,7 @@ impl Presence {
             }
         }
         self.look_again(counter, &mut inner, now);
+        inner.let_go();
         if inner.retired {
             let poi = inner.desk.poi().clone();
             drop(inner);
@@ -345,6 +346,19 @@ impl Presence {
 }
 
 impl Inner {
+    /// Gives back the room that nobody waits in.
+    fn let_go(&mut self) {
+        if self.calls.is_empty() {
+            self.calls = Vec::new();
+        }
+        if self.checks.is_empty() {
+            self.checks = Vec::new();
+        }
+        if self.hand_ins.is_empty() {
+            self.hand_ins = Vec::new();
+        }
+    }
+
     fn is_needed(&self) -> bool {
         !self.desk.is_idle()
             || self.desk.presence().lease().is_some()

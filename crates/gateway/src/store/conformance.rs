@@ -2,8 +2,10 @@
 
 use std::hash::{BuildHasher as _, RandomState};
 use std::net::IpAddr;
+use std::pin::Pin;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicI64, Ordering};
+use std::task::{Context, Poll};
 
 use bytes::Bytes;
 use nexo::{DeviceId, MessageCategory, PoiId, SaleId, ServiceId};
@@ -15,12 +17,13 @@ use relay::ledger::{
 };
 use relay::model::Ledger;
 use relay::{CallId, DeliveryId, Epoch, ExchangeId, JournalId, WallMs};
+use tokio::sync::oneshot;
 
 use super::{
     BoardError, BoardRefused, CodeError, CodeHash, Company, CompanyCode, CredentialError, CredentialId,
-    Entity, FleetError, KeyHash, MerchantAccount, MerchantCode, NewCredential, NewTerminal, PasswordHash,
-    Place, Scope, Store, StoreCode, StoreDetails, StoreStatus, TERMINALS_PER_PAGE, Terminal, TokenHash,
-    TokenState, WallClock,
+    Entity, FleetError, KeyHash, LedgerAnswer, MerchantAccount, MerchantCode, NewCredential, NewTerminal,
+    PasswordHash, Place, Scope, Store, StoreCode, StoreDetails, StoreStatus, TERMINALS_PER_PAGE, Terminal,
+    TokenHash, TokenState, WallClock,
 };
 
 /// A database that no other test knows.
@@ -199,7 +202,7 @@ impl<D: Database> Bench<D> {
     }
 
     pub(super) async fn op(&self, op: Op) -> Reply {
-        self.store.submit(op).await.unwrap()
+        self.store.ask(op).await.unwrap()
     }
 }
 
@@ -278,6 +281,30 @@ pub(super) fn payment(n: usize, key: ExchangeKey, epoch: u64, at: WallMs) -> Adm
         },
         message: Bytes::from_static(b"{\"SaleToPOIRequest\":{}}"),
         caller: Caller { company: "ACME".into(), credential: "ws_1".into() },
+    }
+}
+
+/// Ops whose replies are awaited.
+pub(super) trait Awaited {
+    fn ask(&self, op: Op) -> LedgerTicket;
+}
+
+impl<S: Store + ?Sized> Awaited for S {
+    fn ask(&self, op: Op) -> LedgerTicket {
+        let (sender, receiver) = oneshot::channel();
+        self.submit(op, LedgerAnswer::call(move |reply| drop(sender.send(reply))));
+        LedgerTicket(receiver)
+    }
+}
+
+/// Dropping it withdraws nothing: the op runs all the same.
+pub(super) struct LedgerTicket(oneshot::Receiver<Result<Reply, LedgerError>>);
+
+impl Future for LedgerTicket {
+    type Output = Result<Reply, LedgerError>;
+
+    fn poll(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Self::Output> {
+        Pin::new(&mut self.0).poll(context).map(|reply| reply.expect("each op is answered"))
     }
 }
 
@@ -540,7 +567,7 @@ async fn same_as_model<D: Database>(steps: &[(Step, i64)]) -> Result<(), TestCas
         while let Some(op) = ops.next_if(|op| op.lane() == lane) {
             group.push(op);
         }
-        let tickets: Vec<_> = group.iter().map(|op| bench.store.submit(op.clone())).collect();
+        let tickets: Vec<_> = group.iter().map(|op| bench.store.ask(op.clone())).collect();
         for (op, ticket) in group.into_iter().zip(tickets) {
             let expected = model.apply(op.clone());
             prop_assert_eq!(ticket.await, Ok(expected), "{:?}", op);
@@ -586,10 +613,10 @@ pub(super) async fn ops_of_a_lane_run_in_the_order_of_their_calls<D: Database>()
     let mut tickets = Vec::new();
     for n in 0..300 {
         let admission = payment(n, service_key(1, &format!("s{n}")), 0, START);
-        tickets.push((bench.store.submit(admit(&admission)), Reply::Admitted(admission.record.exchange)));
-        tickets.push((bench.store.submit(settle(n, Outcome::NeverReached)), Reply::Done));
+        tickets.push((bench.store.ask(admit(&admission)), Reply::Admitted(admission.record.exchange)));
+        tickets.push((bench.store.ask(settle(n, Outcome::NeverReached)), Reply::Done));
         let already = Reply::Already(Outcome::NeverReached);
-        tickets.push((bench.store.submit(settle(n, answered("late"))), already));
+        tickets.push((bench.store.ask(settle(n, answered("late"))), already));
     }
     for (ticket, expected) in tickets {
         assert_eq!(ticket.await, Ok(expected));
@@ -609,7 +636,7 @@ pub(super) async fn an_op_that_fails_fails_alone<D: Database>() {
         ..first.clone()
     };
     let last = payment(3, service_key(1, "3"), 0, START);
-    let tickets = [&first, &broken, &last].map(|admission| bench.store.submit(admit(admission)));
+    let tickets = [&first, &broken, &last].map(|admission| bench.store.ask(admit(admission)));
     let [one, two, three] = tickets;
     assert_eq!(one.await, Ok(Reply::Admitted(first.record.exchange)));
     assert_eq!(two.await, Err(LedgerError::Failed));
@@ -621,7 +648,7 @@ pub(super) async fn an_op_that_fails_fails_alone<D: Database>() {
 
 pub(super) async fn a_dropped_answer_withdraws_nothing<D: Database>() {
     let bench = bench::<D>().await;
-    drop(bench.store.submit(admit(&payment(1, service_key(1, "1"), 0, START))));
+    drop(bench.store.ask(admit(&payment(1, service_key(1, "1"), 0, START))));
     drop(bench.store.add_terminal(new_terminal(&poi(1), ams())));
     assert_eq!(records(bench.op(Op::FindDelivery(delivery(1))).await).len(), 1);
     assert!(bench.store.terminal(&poi(1)).await.unwrap().is_some());

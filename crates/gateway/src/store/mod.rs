@@ -6,8 +6,8 @@
 mod credential;
 mod error;
 mod fleet;
+mod ledger_answer;
 mod sqlite;
-mod ticket;
 
 #[cfg(test)]
 mod conformance;
@@ -29,8 +29,8 @@ pub(crate) use fleet::{
     Boarded, CodeError, CodeHash, Company, CompanyCode, MerchantAccount, MerchantCode, NewTerminal, Place,
     StoreCode, StoreDetails, StoreStatus, Terminal, TokenHash, TokenStanding, TokenState,
 };
+pub(crate) use ledger_answer::LedgerAnswer;
 pub(crate) use sqlite::SqliteStore;
-pub(crate) use ticket::{LedgerTicket, TicketSender};
 
 /// The answer to one call of a [`Store`]. It borrows nothing, so it may be spawned or dropped as the caller likes.
 pub(crate) type Pending<T, E = StoreError> = Pin<Box<dyn Future<Output = Result<T, E>> + Send + 'static>>;
@@ -58,9 +58,9 @@ pub(crate) const TERMINALS_PER_PAGE: usize = 1_000;
 ///
 /// **Cancel safety.** Dropping an answer withdraws nothing: what was queued still runs.
 pub(crate) trait Store: fmt::Debug + Send + Sync + 'static {
-    /// Queues one ledger op; never blocks. When its lane is full the ticket answers
+    /// Queues one ledger op; never blocks. When its lane is full the answer is
     /// [`LedgerError::Full`](relay::ledger::LedgerError::Full) at once and nothing was taken.
-    fn submit(&self, op: Op) -> LedgerTicket;
+    fn submit(&self, op: Op, answer: LedgerAnswer);
 
     /// What the ledger can prove. Changes only by a restore, which needs the gateway stopped.
     fn facts(&self) -> Pending<LedgerFacts>;

@@ -517,7 +517,26 @@ impl Desk {
 
     /// The next thing to carry out.
     pub fn poll_effect(&mut self) -> Option<Effect> {
-        self.effects.pop_front()
+        let effect = self.effects.pop_front();
+        if effect.is_none() && self.is_idle() {
+            self.let_go();
+        }
+        effect
+    }
+
+    /// Gives back the room that nothing is in: most terminals are idle most of the time, and there are many.
+    fn let_go(&mut self) {
+        self.effects = VecDeque::new();
+        self.exchanges = Vec::new();
+        self.inquiries = Vec::new();
+        self.unplaced = Vec::new();
+        self.hellos = VecDeque::new();
+        self.ops = Vec::new();
+        self.farewells = Vec::new();
+        self.checks.waiting = Vec::new();
+        if self.orders.is_empty() {
+            self.orders = VecDeque::new();
+        }
     }
 
     /// Asks whether the terminal is there right now. Answered by [`Effect::Checked`] within [`CHECK_WAIT`].

@@ -27,7 +27,7 @@ use rusqlite::ErrorCode;
 
 use super::{
     BoardError, CodeError, CodeHash, Company, CompanyCode, Credential, CredentialError, CredentialId,
-    FleetError, KeyHash, LedgerTicket, MerchantAccount, MerchantCode, NewCredential, NewTerminal, OpenError,
+    FleetError, KeyHash, LedgerAnswer, MerchantAccount, MerchantCode, NewCredential, NewTerminal, OpenError,
     Pending, Store, StoreCode, StoreDetails, StoreError, Terminal, TokenHash, TokenStanding, WallClock,
 };
 use readers::Readers;
@@ -64,8 +64,8 @@ impl SqliteStore {
 }
 
 impl Store for SqliteStore {
-    fn submit(&self, op: Op) -> LedgerTicket {
-        self.writer.submit(op)
+    fn submit(&self, op: Op, answer: LedgerAnswer) {
+        self.writer.submit(op, answer);
     }
 
     fn facts(&self) -> Pending<LedgerFacts> {

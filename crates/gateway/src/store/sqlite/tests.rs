@@ -12,12 +12,12 @@ use rusqlite::Connection;
 use tempfile::TempDir;
 
 use crate::store::conformance::{
-    Database, START, TestClock, admit, answered, bench, company, conformance_tests, delivery, merchant,
-    payment, poi, run, service_key, settle,
+    Awaited as _, Database, LedgerTicket, START, TestClock, admit, answered, bench, company,
+    conformance_tests, delivery, merchant, payment, poi, run, service_key, settle,
 };
 use crate::store::{
-    Company, CredentialId, KeyHash, LedgerTicket, NewCredential, OpenError, PasswordHash, Pending, Scope,
-    SqliteStore, Store, StoreError, WallClock,
+    Company, CredentialId, KeyHash, NewCredential, OpenError, PasswordHash, Pending, Scope, SqliteStore,
+    Store, StoreError, WallClock,
 };
 
 /// A file in a directory of its own.
@@ -96,7 +96,7 @@ fn fresh_company(code: &str) -> Company {
 }
 
 async fn is_admitted(store: &SqliteStore, n: usize) -> bool {
-    match store.submit(Op::FindDelivery(delivery(n))).await {
+    match store.ask(Op::FindDelivery(delivery(n))).await {
         Ok(Reply::Records { records, .. }) => !records.is_empty(),
         other => panic!("expected records, got {other:?}"),
     }
@@ -215,7 +215,7 @@ fn another_process_may_write_at_the_same_time() {
         });
         run(async {
             for n in 0..300 {
-                let reply = store.submit(admission(n)).await;
+                let reply = store.ask(admission(n)).await;
                 assert!(matches!(reply, Ok(Reply::Admitted(_))), "{reply:?}");
             }
         });
@@ -232,7 +232,7 @@ fn a_lock_that_is_held_too_long_fails_what_waits_and_nothing_after_it() {
     let other = file.connect();
     other.execute_batch("BEGIN IMMEDIATE").unwrap();
     run(async {
-        let (op, write) = (store.submit(admission(1)), store.create_company(fresh_company("ACME")));
+        let (op, write) = (store.ask(admission(1)), store.create_company(fresh_company("ACME")));
         assert_eq!(op.await, Err(LedgerError::Failed));
         // The first op may have gone alone, so that the other waits for its own turn.
         let error = write.await.unwrap_err();
@@ -241,7 +241,7 @@ fn a_lock_that_is_held_too_long_fails_what_waits_and_nothing_after_it() {
         assert!(store.company(&company("ACME")).await.unwrap().is_none());
         other.execute_batch("ROLLBACK").unwrap();
         assert!(!is_admitted(&store, 1).await);
-        assert!(matches!(store.submit(admission(1)).await, Ok(Reply::Admitted(_))));
+        assert!(matches!(store.ask(admission(1)).await, Ok(Reply::Admitted(_))));
     });
 }
 
@@ -255,11 +255,11 @@ fn a_full_disk_fails_writes_until_there_is_room_again() {
         admit(&admission)
     };
     run(async {
-        assert!(matches!(store.submit(admission(1)).await, Ok(Reply::Admitted(_))));
+        assert!(matches!(store.ask(admission(1)).await, Ok(Reply::Admitted(_))));
         // SQLite reports the limit as it reports a full disk.
         on_writer(&store, "PRAGMA max_page_count = 1").await.unwrap();
         let (release, holding) = hold_writer(&store);
-        let tickets = [store.submit(big(2)), store.submit(big(3))];
+        let tickets = [store.ask(big(2)), store.ask(big(3))];
         drop(release);
         holding.await.unwrap();
         for ticket in tickets {
@@ -271,7 +271,7 @@ fn a_full_disk_fails_writes_until_there_is_room_again() {
         assert!(matches!(error, StoreError::NoRoom(_)), "{error:?}");
         on_writer(&store, "PRAGMA max_page_count = 1000000").await.unwrap();
         assert!(!is_admitted(&store, 2).await);
-        assert!(matches!(store.submit(big(2)).await, Ok(Reply::Admitted(_))));
+        assert!(matches!(store.ask(big(2)).await, Ok(Reply::Admitted(_))));
     });
 }
 
@@ -281,7 +281,7 @@ fn a_read_only_disk_fails_writes_with_the_reason() {
     let store = file.open_sqlite();
     run(async {
         on_writer(&store, "PRAGMA query_only = 1").await.unwrap();
-        assert_eq!(store.submit(admission(1)).await, Err(LedgerError::Failed));
+        assert_eq!(store.ask(admission(1)).await, Err(LedgerError::Failed));
         let error = store.create_company(fresh_company("ACME")).await.unwrap_err();
         assert!(error.to_string().contains("its disk is full or read-only"), "{error}");
         assert!(store.company(&company("ACME")).await.unwrap().is_none());
@@ -294,11 +294,11 @@ fn a_commit_that_fails_answers_nobody_with_success() {
     let store = file.open_sqlite();
     run(async {
         let (release, holding) = hold_writer(&store);
-        let first = store.submit(admission(1));
+        let first = store.ask(admission(1));
         // A broken reference that SQLite is told to notice no sooner than at the COMMIT.
         let sql = "PRAGMA defer_foreign_keys = 1; INSERT INTO merchant_accounts (code, company) VALUES ('M', 'NOBODY')";
         let breaking = on_writer(&store, sql);
-        let last = store.submit(admission(2));
+        let last = store.ask(admission(2));
         drop(release);
         holding.await.unwrap();
         assert_eq!(first.await, Err(LedgerError::Failed));
@@ -308,7 +308,7 @@ fn a_commit_that_fails_answers_nobody_with_success() {
         assert!(!is_admitted(&store, 1).await);
         assert!(!is_admitted(&store, 2).await);
         assert!(store.merchant_account(&merchant("M")).await.unwrap().is_none());
-        assert!(matches!(store.submit(admission(1)).await, Ok(Reply::Admitted(_))));
+        assert!(matches!(store.ask(admission(1)).await, Ok(Reply::Admitted(_))));
     });
 }
 
@@ -342,7 +342,7 @@ fn a_full_lane_refuses_at_once_and_admissions_first() {
         let mut fill = |op: &dyn Fn(usize) -> Op| {
             let before = tickets.len();
             loop {
-                let mut ticket = store.submit(op(tickets.len() - before));
+                let mut ticket = store.ask(op(tickets.len() - before));
                 match poll_once(&mut ticket) {
                     None => tickets.push(ticket),
                     Some(reply) => return (tickets.len() - before, reply),
@@ -381,7 +381,7 @@ fn a_lane_is_full_of_bytes_too() {
                 message: message.clone(),
                 at: START,
             };
-            let mut ticket = store.submit(note);
+            let mut ticket = store.ask(note);
             match poll_once(&mut ticket) {
                 None => tickets.push(ticket),
                 Some(reply) => break reply,
@@ -419,8 +419,8 @@ fn dropping_the_store_runs_what_is_queued() {
     let file = SqliteFile::fresh();
     let store = file.open_sqlite();
     let (release, holding) = hold_writer(&store);
-    let mut tickets: Vec<_> = (0..1000).map(|n| store.submit(admission(n))).collect();
-    tickets.extend((0..1000).map(|n| store.submit(told(n))));
+    let mut tickets: Vec<_> = (0..1000).map(|n| store.ask(admission(n))).collect();
+    tickets.extend((0..1000).map(|n| store.ask(told(n))));
     let dropping = std::thread::spawn(move || drop(store));
     drop(release);
     dropping.join().unwrap();
@@ -442,12 +442,12 @@ fn a_writer_that_is_gone_keeps_nobody_waiting() {
     run(async {
         let (release, holding) = hold_writer(&store);
         let broken = store.writer.write::<(), StoreError, _>(|_| panic!("on purpose, in a test"));
-        let waiting = store.submit(admission(1));
+        let waiting = store.ask(admission(1));
         drop(release);
         holding.await.unwrap();
         assert!(matches!(broken.await, Err(StoreError::Closed)));
         assert_eq!(waiting.await, Err(LedgerError::Failed));
-        assert_eq!(store.submit(admission(2)).await, Err(LedgerError::Failed));
+        assert_eq!(store.ask(admission(2)).await, Err(LedgerError::Failed));
         let error = store.create_company(fresh_company("ACME")).await.unwrap_err();
         assert_eq!(error.to_string(), "the database is closed");
         assert!(store.company(&company("ACME")).await.unwrap().is_none());
@@ -535,8 +535,8 @@ fn a_row_that_is_not_valid_is_named() {
         assert!(error.to_string().starts_with("api_credentials.roles of id c1 is not valid: "), "{error}");
         // On the ledger's path it is logged, and that op alone fails.
         connection.execute_batch("UPDATE exchanges SET sale_id = ''").unwrap();
-        let broken = bench.store.submit(Op::FindDelivery(delivery(1)));
-        let whole = bench.store.submit(admission(2));
+        let broken = bench.store.ask(Op::FindDelivery(delivery(1)));
+        let whole = bench.store.ask(admission(2));
         assert_eq!(broken.await, Err(LedgerError::Failed));
         assert!(matches!(whole.await, Ok(Reply::Admitted(_))));
     });

@@ -17,7 +17,7 @@ use rusqlite::Connection;
 use tokio::sync::oneshot;
 
 use super::ledger;
-use crate::store::{LedgerTicket, Pending, StoreError, TicketSender, WallClock};
+use crate::store::{LedgerAnswer, Pending, StoreError, WallClock};
 
 /// Jobs in one transaction. Beyond some hundred the fsync's share of each is small already, and a longer transaction
 /// only makes its first job wait.
@@ -87,7 +87,7 @@ struct Job {
 }
 
 enum Work {
-    Op(Op, TicketSender),
+    Op(Op, LedgerAnswer),
     Command(Box<dyn Command>),
 }
 
@@ -116,7 +116,7 @@ impl Writer {
     }
 
     /// Queues a ledger op in its lane.
-    pub(super) fn submit(&self, op: Op) -> LedgerTicket {
+    pub(super) fn submit(&self, op: Op, answer: LedgerAnswer) {
         let lane = op.lane();
         let jobs_max = match (&op, lane) {
             (Op::Admit(_), _) => MONEY_JOBS_MAX - MONEY_RESERVED,
@@ -124,11 +124,11 @@ impl Writer {
             (_, Lane::Rest) => REST_JOBS_MAX,
         };
         let bytes = JOB_BYTES + message_bytes(&op);
-        let (sender, ticket) = LedgerTicket::pair();
-        match self.shared.queue(lane, jobs_max, Job { bytes, work: Work::Op(op, sender) }) {
-            Ok(()) => ticket,
-            Err(StoreError::Full) => LedgerTicket::refused(LedgerError::Full),
-            Err(_) => LedgerTicket::refused(LedgerError::Failed),
+        let refused = self.shared.queue(lane, jobs_max, Job { bytes, work: Work::Op(op, answer) });
+        if let Err(refused) = refused
+            && let (StoreError::Full, Job { work: Work::Op(_, answer), .. }) = *refused
+        {
+            answer.give(Err(LedgerError::Full));
         }
     }
 
@@ -144,7 +144,7 @@ impl Writer {
         let job = Job { bytes: JOB_BYTES, work: Work::Command(Box::new(command)) };
         match self.shared.queue(Lane::Money, MONEY_JOBS_MAX, job) {
             Ok(()) => Box::pin(async { receiver.await.unwrap_or_else(|_| Err(StoreError::Closed.into())) }),
-            Err(error) => Box::pin(std::future::ready(Err(error.into()))),
+            Err(refused) => Box::pin(std::future::ready(Err(refused.0.into()))),
         }
     }
 }
@@ -165,17 +165,18 @@ impl Shared {
         self.queues.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    fn queue(&self, lane: Lane, jobs_max: usize, job: Job) -> Result<(), StoreError> {
+    /// A job that is not taken comes back.
+    fn queue(&self, lane: Lane, jobs_max: usize, job: Job) -> Result<(), Box<(StoreError, Job)>> {
         let mut queues = self.lock();
         if queues.stopping || queues.ended {
-            return Err(StoreError::Closed);
+            return Err(Box::new((StoreError::Closed, job)));
         }
         let queue = match lane {
             Lane::Money => &mut queues.money,
             Lane::Rest => &mut queues.rest,
         };
         if queue.jobs.len() >= jobs_max || queue.bytes + job.bytes > LANE_BYTES_MAX {
-            return Err(StoreError::Full);
+            return Err(Box::new((StoreError::Full, job)));
         }
         queue.bytes += job.bytes;
         queue.jobs.push_back(job);
@@ -216,7 +217,7 @@ struct Worker {
 
 /// A job that has run in a transaction which is not committed yet.
 enum Ran {
-    Op(TicketSender, Result<Reply, LedgerError>),
+    Op(LedgerAnswer, Result<Reply, LedgerError>),
     Command(Box<dyn Command>),
 }
 
@@ -238,7 +239,7 @@ impl Worker {
                 }
                 for job in ran {
                     match job {
-                        Ran::Op(ticket, reply) => ticket.answer(reply),
+                        Ran::Op(answer, reply) => answer.give(reply),
                         Ran::Command(command) => command.answer(None),
                     }
                 }
@@ -252,13 +253,13 @@ impl Worker {
                 self.note_failure(&error);
                 for job in ran {
                     match job {
-                        Ran::Op(ticket, _) => ticket.answer(Err(LedgerError::Failed)),
+                        Ran::Op(answer, _) => answer.give(Err(LedgerError::Failed)),
                         Ran::Command(command) => command.answer(Some(StoreError::from(&error))),
                     }
                 }
                 for job in rest {
                     match job.work {
-                        Work::Op(_, ticket) => ticket.answer(Err(LedgerError::Failed)),
+                        Work::Op(_, answer) => answer.give(Err(LedgerError::Failed)),
                         Work::Command(command) => command.answer(Some(StoreError::from(&error))),
                     }
                 }
@@ -315,7 +316,7 @@ impl Worker {
             };
         }
         ran.extend(batch.into_iter().zip(replies).filter_map(|(job, reply)| match job.work {
-            Work::Op(_, ticket) => Some(Ran::Op(ticket, Ok(reply))),
+            Work::Op(_, answer) => Some(Ran::Op(answer, Ok(reply))),
             Work::Command(_) => None,
         }));
         Ok(None)
@@ -325,7 +326,7 @@ impl Worker {
     fn run_job(&mut self, job: Job, ran: &mut Vec<Ran>) -> Result<(), rusqlite::Error> {
         let begun = self.execute("SAVEPOINT job");
         let keep = match job.work {
-            Work::Op(op, ticket) => {
+            Work::Op(op, answer) => {
                 let name = op_name(&op);
                 let reply = match &begun {
                     Ok(()) => ledger::apply(&self.connection, &op, &*self.clock).map_err(|error| {
@@ -335,7 +336,7 @@ impl Worker {
                     Err(_) => Err(LedgerError::Failed),
                 };
                 let keep = reply.is_ok();
-                ran.push(Ran::Op(ticket, reply));
+                ran.push(Ran::Op(answer, reply));
                 keep
             }
             Work::Command(mut command) => {
@@ -409,7 +410,7 @@ impl Drop for Ended {
         queues.ended = true;
         let (money, rest) = (std::mem::take(&mut queues.money), std::mem::take(&mut queues.rest));
         drop(queues);
-        drop((money, rest)); // Each ticket that goes answers `Failed`.
+        drop((money, rest)); // Each answer that goes is `Failed`.
     }
 }
 
@@ -503,7 +504,7 @@ mod tests {
         fn put(&self, lane: Lane, jobs: usize, bytes: usize) {
             for _ in 0..jobs {
                 let delivery = DeliveryId::parse("d_1").unwrap();
-                let work = Work::Op(Op::Withdraw(delivery), LedgerTicket::pair().0);
+                let work = Work::Op(Op::Withdraw(delivery), LedgerAnswer::unheard());
                 self.queue(lane, usize::MAX, Job { bytes, work }).unwrap();
             }
         }
