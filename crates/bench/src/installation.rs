@@ -22,6 +22,13 @@ const STORE: &str = "STORE_1";
 /// Calls to the store under way at once: it commits them in groups.
 const AT_ONCE: usize = 256;
 
+/// One key stands for all tills here, so that its limits have to be those of all. They are checked all the same.
+const SETTINGS: &str = "[limits]
+requests_per_second = 1000000
+requests_burst = 10000000
+exchanges_per_key = 100000
+";
+
 /// What clients need to know of it.
 #[derive(Debug)]
 pub(crate) struct Installation {
@@ -38,6 +45,7 @@ impl Installation {
             fs::remove_dir_all(dir).with_context(|| format!("cannot empty {}", dir.display()))?;
         }
         fs::create_dir_all(dir).with_context(|| format!("cannot make {}", dir.display()))?;
+        fs::write(product.settings(), SETTINGS)?;
         let tls = certify(&product)?;
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
         let (api_key, codes) = runtime.block_on(add(&product, terminals))?;

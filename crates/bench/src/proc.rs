@@ -41,11 +41,20 @@ pub(crate) fn cpu_by_thread(pid: u32) -> Result<BTreeMap<String, Duration>> {
 }
 
 /// Memory that is this process's own and was written to, in bytes (`Private_Dirty`).
-pub(crate) fn memory(pid: u32) -> Result<u64> {
-    let rollup = fs::read_to_string(format!("/proc/{pid}/smaps_rollup")).context("the server has ended")?;
-    let kilobytes = rollup.lines().find_map(|line| line.strip_prefix("Private_Dirty:"));
-    let kilobytes = kilobytes.and_then(|rest| rest.trim().strip_suffix("kB")?.trim().parse::<u64>().ok());
-    Ok(kilobytes.context("no Private_Dirty in smaps_rollup")? * 1024)
+pub(crate) fn private_memory(pid: u32) -> Result<u64> {
+    kilobytes(pid, "smaps_rollup", "Private_Dirty:")
+}
+
+/// All memory that a process has in use, its program included, in bytes (`VmRSS`).
+pub(crate) fn resident_memory(pid: u32) -> Result<u64> {
+    kilobytes(pid, "status", "VmRSS:")
+}
+
+fn kilobytes(pid: u32, file: &str, name: &str) -> Result<u64> {
+    let text = fs::read_to_string(format!("/proc/{pid}/{file}")).context("the server has ended")?;
+    let value = text.lines().find_map(|line| line.strip_prefix(name)?.trim().strip_suffix("kB"));
+    let value: Option<u64> = value.and_then(|value| value.trim().parse().ok());
+    Ok(value.with_context(|| format!("no {name} in /proc/{pid}/{file}"))? * 1024)
 }
 
 /// How many files a process has open.
@@ -87,7 +96,8 @@ mod tests {
     #[test]
     fn this_very_process_has_used_memory_and_files() {
         let pid = std::process::id();
-        assert!(memory(pid).unwrap() > 0);
+        assert!(private_memory(pid).unwrap() > 0);
+        assert!(resident_memory(pid).unwrap() > private_memory(pid).unwrap());
         assert!(open_files(pid).unwrap() > 2);
         assert!(!cpu_by_thread(pid).unwrap().is_empty());
         cpu(pid).unwrap();

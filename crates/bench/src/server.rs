@@ -78,6 +78,11 @@ impl Product {
         self.dir.join("data")
     }
 
+    /// The configuration file.
+    pub(crate) fn settings(&self) -> PathBuf {
+        self.dir.join("tillgate.toml")
+    }
+
     /// The certificate, and its key beside it.
     pub(crate) fn certificate(&self) -> (PathBuf, PathBuf) {
         (self.dir.join("cert.pem"), self.dir.join("key.pem"))
@@ -113,6 +118,7 @@ impl Server {
         let (certificate, key) = product.certificate();
         let mut command = on_core(product.core, &product.program)?;
         command.args(["serve", "--listen", "127.0.0.1:0", "--data-dir"]).arg(product.data_dir());
+        command.arg("--config").arg(product.settings());
         if kind == Kind::TillgateTls {
             command.args(["--tls-listen", "127.0.0.1:0", "--tls-cert"]).arg(certificate);
             command.arg("--tls-key").arg(key);

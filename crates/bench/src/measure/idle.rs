@@ -26,7 +26,7 @@ const GONE_MAX: Duration = Duration::from_secs(60);
 pub(crate) struct Idle {
     pub(crate) server: Kind,
     pub(crate) links: usize,
-    /// Before the first link.
+    /// Resident memory before the first link.
     pub(crate) base_bytes: u64,
     /// Of the first round: later ones find memory that is there already.
     pub(crate) bytes_per_link: f64,
@@ -36,7 +36,7 @@ pub(crate) struct Idle {
     pub(crate) cpu_us_per_accept: f64,
     /// Each round, in order.
     pub(crate) cpu_us_per_accept_rounds: Vec<f64>,
-    /// When all links of all rounds have gone.
+    /// Resident memory when all links of all rounds have gone.
     pub(crate) after_bytes: u64,
     /// One minute's load average of the machine when it began.
     pub(crate) load_average: String,
@@ -51,7 +51,8 @@ pub(crate) fn measure(kind: Kind, scale: &Scale, installation: &Installation) ->
     let pid = server.pid();
     let mut load = Load::new(target)?;
     load.rest(SETTLE)?;
-    let (base_bytes, base_files) = (proc::memory(pid)?, proc::open_files(pid)?);
+    let base_bytes = proc::resident_memory(pid)?;
+    let (private_before, files_before) = (proc::private_memory(pid)?, proc::open_files(pid)?);
     let (mut bytes_per_link, mut rates, mut costs) = (None, Vec::new(), Vec::new());
     for _ in 0..ROUNDS {
         let before = proc::cpu(pid)?;
@@ -61,12 +62,12 @@ pub(crate) fn measure(kind: Kind, scale: &Scale, installation: &Installation) ->
         costs.push(cpu.as_secs_f64() * 1e6 / count);
         load.rest(SETTLE)?;
         let held = proc::open_files(pid)?;
-        ensure!(held >= base_files + links, "the server holds {held} files only");
-        let bytes = u32::try_from(proc::memory(pid)?.saturating_sub(base_bytes))?;
+        ensure!(held >= files_before + links, "the server holds {held} files only");
+        let bytes = u32::try_from(proc::private_memory(pid)?.saturating_sub(private_before))?;
         bytes_per_link.get_or_insert(f64::from(bytes) / count);
         load.drop_links();
         let dropped = Instant::now();
-        while proc::open_files(pid)? > base_files + links / 100 {
+        while proc::open_files(pid)? > files_before + links / 100 {
             ensure!(dropped.elapsed() < GONE_MAX, "the server still holds links after {GONE_MAX:?}");
             std::thread::sleep(Duration::from_millis(50));
         }
@@ -80,7 +81,7 @@ pub(crate) fn measure(kind: Kind, scale: &Scale, installation: &Installation) ->
         accepts_per_s: median(rates),
         cpu_us_per_accept: median(costs.iter().copied()),
         cpu_us_per_accept_rounds: costs,
-        after_bytes: proc::memory(pid)?,
+        after_bytes: proc::resident_memory(pid)?,
         load_average,
     })
 }
