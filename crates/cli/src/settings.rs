@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use anyhow::{Context as _, bail};
 use clap::Args;
-use gateway::{Cidr, Config, Environment, Tls};
+use gateway::{Cidr, Config, Environment, HostName, Tls};
 
 use crate::program::quoted;
 
@@ -81,6 +81,9 @@ pub(crate) struct Settings {
     /// Networks of the proxies in front, separated by commas
     #[arg(long, value_name = "CIDR", env = "TILLGATE_BEHIND_PROXY", value_delimiter = ',')]
     behind_proxy: Option<Vec<Cidr>>,
+    /// Names under which the gateway is called, separated by commas
+    #[arg(long, value_name = "NAME", env = "TILLGATE_HOSTS", value_delimiter = ',')]
+    hosts: Option<Vec<HostName>>,
     /// This gateway's name
     #[arg(long, value_name = "NAME", env = "TILLGATE_NODE")]
     node: Option<String>,
@@ -103,6 +106,7 @@ impl Settings {
             data_dir: config.data_dir,
             environment: self.environment.unwrap_or(config.environment),
             behind_proxy: self.behind_proxy.unwrap_or(config.behind_proxy),
+            hosts: self.hosts.unwrap_or(config.hosts),
             node: node.or(config.node),
             body_limit: self.body_limit.unwrap_or(config.body_limit),
             drain_max: self.drain_max_seconds.map_or(config.drain_max, Duration::from_secs),

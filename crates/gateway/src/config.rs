@@ -5,6 +5,7 @@
 //! data_dir = "/var/lib/tillgate"
 //! environment = "live"
 //! behind_proxy = ["10.0.0.0/8"]
+//! hosts = ["pay.example.com"]
 //!
 //! [tls]
 //! listen = "0.0.0.0:8443"
@@ -26,6 +27,7 @@ use relay::{BODY_LIMIT, NodeId};
 use serde::Deserialize;
 use serde::de::{self, Deserializer};
 
+use crate::http::host::HostName;
 use crate::http::patience::Patience;
 use crate::http::peer::Cidr;
 use crate::limits::Limits;
@@ -54,6 +56,8 @@ pub struct Config {
     pub environment: Environment,
     /// Proxies in front: the only ones whose `X-Forwarded-For` is believed.
     pub behind_proxy: Vec<Cidr>,
+    /// Names under which the gateway is called, besides the addresses that it listens at and `localhost`.
+    pub hosts: Vec<HostName>,
     /// This gateway's name; made up at each start if none is given.
     pub node: Option<NodeId>,
     /// The longest body of a POS request, in bytes: 1024 to 1048576.
@@ -133,6 +137,7 @@ impl Default for Config {
             data_dir: "tillgate-data".into(),
             environment: Environment::Test,
             behind_proxy: Vec::new(),
+            hosts: Vec::new(),
             node: None,
             body_limit: BODY_LIMIT,
             drain_max: DRAIN_MAX,
@@ -172,6 +177,7 @@ impl Config {
             data_dir: read.data_dir.map_or(defaults.data_dir, |dir| near.join(dir)),
             environment: read.environment.unwrap_or(defaults.environment),
             behind_proxy: read.behind_proxy,
+            hosts: read.hosts,
             node: read.node,
             body_limit: read.body_limit.map_or(defaults.body_limit, |BodyLimit(limit)| limit),
             drain_max: read
@@ -234,6 +240,8 @@ struct File {
     environment: Option<Environment>,
     #[serde(default)]
     behind_proxy: Vec<Cidr>,
+    #[serde(default)]
+    hosts: Vec<HostName>,
     node: Option<NodeId>,
     body_limit: Option<BodyLimit>,
     drain_max_seconds: Option<DrainSeconds>,
@@ -286,6 +294,13 @@ impl<'de> Deserialize<'de> for DrainSeconds {
     }
 }
 
+impl<'de> Deserialize<'de> for HostName {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        let text = String::deserialize(deserializer)?;
+        text.parse().map_err(|error| de::Error::custom(format!("{error}, got {text:?}")))
+    }
+}
+
 impl<'de> Deserialize<'de> for Cidr {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
         let text = String::deserialize(deserializer)?;
@@ -318,6 +333,7 @@ mod tests {
             data_dir = "data"
             environment = "live"
             behind_proxy = ["10.0.0.0/8", "fd00::/8"]
+            hosts = ["pay.example.com"]
             node = "node-1"
             body_limit = 262144
             drain_max_seconds = 5
@@ -337,6 +353,7 @@ mod tests {
         assert_eq!((tls.cert, tls.key), ("/etc/tillgate/cert.pem".into(), "/secret/key.pem".into()));
         assert_eq!(config.environment, Environment::Live);
         assert_eq!(config.drain_max, Duration::from_secs(5));
+        assert_eq!(config.hosts, ["pay.example.com".parse().unwrap()]);
         let expected = Limits { requests_per_second: 5, exchanges_per_terminal: 2, ..Limits::default() };
         assert_eq!(config.limits, expected);
     }
@@ -354,6 +371,8 @@ mod tests {
         assert!(broken.contains("line 2: "), "{broken}");
         let network = parse("\nbehind_proxy = [\"10.0.0.0/8\", \"ten\"]").unwrap_err();
         assert!(network.contains("line 2: expected a network such as 10.0.0.0/8"), "{network}");
+        let host = parse("hosts = [\"https://pay.example.com\"]").unwrap_err();
+        assert!(host.contains("line 1: expected a host name such as pay.example.com"), "{host}");
         let environment = parse("environment = \"prod\"").unwrap_err();
         assert!(
             environment.contains("line 1: unknown variant `prod`, expected `test` or `live`"),

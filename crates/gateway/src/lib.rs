@@ -28,6 +28,7 @@ pub use access::{Role, RoleError};
 pub use admin::{Admin, AdminError, ListedCredential, Location, NewKey, ShownCode, ShownCredential};
 pub use config::{Config, ConfigError, Environment, Tls};
 pub use fleet::BoardingCode;
+pub use http::host::{HostName, HostNameError};
 pub use http::patience::Patience;
 pub use http::peer::{Cidr, CidrError};
 pub use http::tls::TlsError;

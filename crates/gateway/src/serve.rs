@@ -21,6 +21,7 @@ use crate::clock::Clock;
 use crate::config::{Config, ConfigError, Tls};
 use crate::exchange::Exchanges;
 use crate::fleet::{Boarding, Directory};
+use crate::http::host::Hosts;
 use crate::http::listener::{Listener, Sockets};
 use crate::http::peer::Proxies;
 use crate::http::problem::Problem;
@@ -116,7 +117,15 @@ pub async fn start(config: Config) -> Result<Running, StartError> {
     let facts = store.facts().await.map_err(|error| StartError::Database(error.to_string()))?;
     let tasks = TaskTracker::new();
     let links = CancellationToken::new();
-    let sockets = Sockets::new(config.patience);
+    let listened: Vec<SocketAddr> = [Some(http_address), tls_address].into_iter().flatten().collect();
+    let is_called_by_name =
+        !config.behind_proxy.is_empty() || listened.iter().any(|address| address.ip().is_unspecified());
+    if config.hosts.is_empty() && is_called_by_name {
+        tracing::warn!(
+            "hosts is not set: only calls that name this machine as localhost, or by its loopback address or one that it listens at, are answered"
+        );
+    }
+    let sockets = Sockets::new(config.patience, Hosts::new(&config.hosts, &listened));
     let per_terminal = usize::try_from(config.limits.exchanges_per_terminal).unwrap_or(usize::MAX);
     let presence = Presence::new(store.clone(), clock, facts, per_terminal, tasks.clone(), links.clone());
     let app = build(&config, clock, &store, &presence, &sockets, &links, &tasks);

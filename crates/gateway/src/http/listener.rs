@@ -28,6 +28,7 @@ use tokio_rustls::TlsAcceptor;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
+use super::host::Hosts;
 use super::patience::Patience;
 use super::write_stall::{self, WriteStall};
 
@@ -68,6 +69,8 @@ pub(crate) struct Slot(#[expect(dead_code, reason = "held, not read")] Arc<Owned
 pub(crate) struct Sockets {
     /// How long clients are waited for.
     pub(crate) patience: Patience,
+    /// The names that are answered to.
+    pub(crate) hosts: Arc<Hosts>,
     /// Free slots for connections.
     pub(crate) slots: Arc<Semaphore>,
     /// Cancelled: accept no more, and let each connection end with the request that it is in.
@@ -80,9 +83,10 @@ pub(crate) struct Sockets {
 
 impl Sockets {
     /// None yet.
-    pub(crate) fn new(patience: Patience) -> Sockets {
+    pub(crate) fn new(patience: Patience, hosts: Hosts) -> Sockets {
         Sockets {
             patience,
+            hosts: Arc::new(hosts),
             slots: Arc::new(Semaphore::new(CONNECTIONS_MAX)),
             stop: CancellationToken::new(),
             cut: CancellationToken::new(),
@@ -188,12 +192,18 @@ where
 {
     let Peer(address) = peer;
     let router = TowerToHyperService::new(router);
+    let hosts = sockets.hosts.clone();
     let service = service_fn(move |mut request: Request<Incoming>| {
+        let misdirected = hosts.check(request.uri(), request.headers()).err();
+        let refused = misdirected.map(|misdirected| misdirected.response(request.uri().path()));
         request.extensions_mut().insert(peer);
         request.extensions_mut().insert(slot.clone());
-        let answer = router.call(request.map(Body::new));
+        let answer = refused.is_none().then(|| router.call(request.map(Body::new)));
         async {
-            let mut response = answer.await?;
+            let mut response = match (answer, refused) {
+                (Some(answer), _) => answer.await?,
+                (None, refused) => refused.unwrap_or_default(),
+            };
             response.headers_mut().insert(KEEP_ALIVE, KEPT_FOR);
             Ok::<_, Infallible>(response)
         }
@@ -251,7 +261,7 @@ mod tests {
     use super::*;
 
     fn sockets() -> Sockets {
-        Sockets::new(Patience::default())
+        Sockets::new(Patience::default(), Hosts::new(&[], &[]))
     }
 
     /// A connection in memory, so that time can stand still.
@@ -273,7 +283,7 @@ mod tests {
     async fn a_head_that_does_not_come_ends_the_connection() {
         let (sockets, started) = (sockets(), Instant::now());
         let mut stream = connect(Router::new(), &sockets).await;
-        stream.write_all(b"GET / HTTP/1.1\r\nHost: ").await.unwrap();
+        stream.write_all(b"GET / HTTP/1.1\r\nHost: localhost\r\nHost: ").await.unwrap();
         read_all(stream).await;
         assert_eq!(started.elapsed().as_secs(), Patience::default().header.as_secs());
         sockets.tasks.close();
@@ -297,7 +307,7 @@ mod tests {
         let limit = Patience::default().write_stall;
         let stream = TokioIo::new(WriteStall::new(theirs, limit));
         let connection = http1::Builder::new().serve_connection(stream, large);
-        ours.write_all(b"GET / HTTP/1.1\r\n\r\n").await.unwrap();
+        ours.write_all(b"GET / HTTP/1.1\r\nHost: localhost\r\n\r\n").await.unwrap();
         let started = Instant::now();
         let error = connection.await.unwrap_err();
         assert!(is_write_stall(&error), "{error:?}");
@@ -310,7 +320,7 @@ mod tests {
         let router = Router::new()
             .route("/", get(|Extension(Peer(peer)): Extension<Peer>| async move { peer.to_string() }));
         let mut stream = connect(router, &sockets).await;
-        stream.write_all(b"GET / HTTP/1.1\r\nConnection: close\r\n\r\n").await.unwrap();
+        stream.write_all(b"GET / HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n").await.unwrap();
         assert!(read_all(stream).await.ends_with("\r\n\r\n192.0.2.7:4711"));
     }
 
@@ -335,7 +345,7 @@ mod tests {
         let (router, begun, go) = slow();
         let mut stream = connect(router.clone(), &sockets).await;
         let idle = connect(router, &sockets).await;
-        stream.write_all(b"GET / HTTP/1.1\r\n\r\n").await.unwrap();
+        stream.write_all(b"GET / HTTP/1.1\r\nHost: localhost\r\n\r\n").await.unwrap();
         begun.notified().await;
         sockets.stop.cancel();
         assert_eq!(read_all(idle).await, "");
@@ -349,7 +359,7 @@ mod tests {
         let sockets = sockets();
         let (router, begun, _go) = slow();
         let mut stream = connect(router, &sockets).await;
-        stream.write_all(b"GET / HTTP/1.1\r\n\r\n").await.unwrap();
+        stream.write_all(b"GET / HTTP/1.1\r\nHost: localhost\r\n\r\n").await.unwrap();
         begun.notified().await;
         sockets.stop.cancel();
         sockets.cut.cancel();

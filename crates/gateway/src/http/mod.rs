@@ -1,6 +1,7 @@
 //! What all surfaces share: sockets, request bodies, and the two forms in which errors are written.
 
 pub(crate) mod body;
+pub(crate) mod host;
 pub(crate) mod listener;
 pub(crate) mod patience;
 pub(crate) mod peer;

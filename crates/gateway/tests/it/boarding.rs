@@ -159,8 +159,10 @@ async fn a_boarding_whose_terminal_hangs_up_ends_the_former_link_all_the_same() 
     let gateway = TestGateway::new().await.with_terminal("V400m-1").await;
     let code = gateway.code("V400m-1").await;
     let body = json!({"poiId": "V400m-1", "boardingCode": code, "journalId": "j_another"}).to_string();
-    let head =
-        format!("POST /terminal/v1/board HTTP/1.1\r\nHost: it\r\nContent-Length: {}\r\n\r\n", body.len());
+    let head = format!(
+        "POST /terminal/v1/board HTTP/1.1\r\nHost: localhost\r\nContent-Length: {}\r\n\r\n",
+        body.len()
+    );
     let mut socket = TcpStream::connect(gateway.url().trim_start_matches("http://")).await.unwrap();
     socket.write_all(format!("{head}{body}").as_bytes()).await.unwrap();
     drop(socket);

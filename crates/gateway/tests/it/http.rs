@@ -37,7 +37,7 @@ async fn a_chunked_body_and_a_header_in_capitals_are_understood() {
     let answer = raw(
         &gateway,
         &format!(
-            "POST /connectedTerminals HTTP/1.1\r\nHost: x\r\nX-API-KEY: {key}\r\nTransfer-Encoding: chunked\r\n\
+            "POST /connectedTerminals HTTP/1.1\r\nHost: localhost\r\nX-API-KEY: {key}\r\nTransfer-Encoding: chunked\r\n\
              Connection: close\r\n\r\n{:x}\r\n{first}\r\n{:x}\r\n{second}\r\n0\r\n\r\n",
             first.len(),
             second.len()
@@ -62,7 +62,7 @@ async fn headers_that_clients_send_beside_the_point_are_ignored() {
         let answer = raw(
             &gateway,
             &format!(
-                "POST /connectedTerminals HTTP/1.1\r\nHost: x\r\nx-api-key: {key}\r\n{header}\r\nContent-Length: {}\r\n\r\n{body}",
+                "POST /connectedTerminals HTTP/1.1\r\nHost: localhost\r\nx-api-key: {key}\r\n{header}\r\nContent-Length: {}\r\n\r\n{body}",
                 body.len()
             ),
         )
@@ -79,7 +79,7 @@ async fn a_client_that_asks_first_is_told_to_go_on() {
     let body = json!({ "merchantAccount": MERCHANT }).to_string();
     let mut stream = connect(&gateway).await;
     let head = format!(
-        "POST /connectedTerminals HTTP/1.1\r\nHost: x\r\nx-api-key: {key}\r\nExpect: 100-continue\r\n\
+        "POST /connectedTerminals HTTP/1.1\r\nHost: localhost\r\nx-api-key: {key}\r\nExpect: 100-continue\r\n\
          Content-Length: {}\r\nConnection: close\r\n\r\n",
         body.len()
     );
@@ -97,7 +97,7 @@ async fn a_client_that_asks_first_is_told_to_go_on() {
 #[tokio::test]
 async fn a_client_that_would_send_too_much_is_told_so_before_it_does() {
     let gateway = TestGateway::new().await;
-    let head = "POST /terminal/v1/board HTTP/1.1\r\nHost: x\r\nExpect: 100-continue\r\nContent-Length: 5000\r\n\
+    let head = "POST /terminal/v1/board HTTP/1.1\r\nHost: localhost\r\nExpect: 100-continue\r\nContent-Length: 5000\r\n\
                 Connection: close\r\n\r\n";
     let answer = raw(&gateway, head).await;
     assert!(answer.starts_with("HTTP/1.1 413 Payload Too Large\r\n"), "{answer}");
@@ -121,6 +121,37 @@ async fn what_is_not_there_is_a_problem_document() {
         );
         assert_eq!(other.json::<Value>().await.unwrap()["status"], 405);
     }
+}
+
+#[tokio::test]
+async fn a_call_under_another_name_is_misdirected_on_every_surface_but_not_about_health() {
+    let config = Config { hosts: vec!["pay.example.com".parse().unwrap()], ..Config::default() };
+    let gateway = TestGateway::configured(config).await;
+    let ask = async |method: &str, path: &str, host: &str| {
+        let head = format!(
+            "{method} {path} HTTP/1.1\r\nHost: {host}\r\nContent-Length: 0\r\nConnection: close\r\n\r\n"
+        );
+        raw(&gateway, &head).await
+    };
+    for (method, path) in [
+        ("POST", "/sync"),
+        ("GET", "/v1/merchants/M/connectedDevices"),
+        ("GET", "/terminal/v1/link"),
+        ("GET", "/no"),
+    ] {
+        let answer = ask(method, path, "evil.example.com").await;
+        assert!(answer.starts_with("HTTP/1.1 421 Misdirected Request\r\n"), "{path}: {answer}");
+        assert!(answer.contains("\"status\":421"), "{answer}");
+        for host in ["pay.example.com", "PAY.example.com:8443", "localhost", "127.0.0.1:1", "[::1]"] {
+            let answer = ask(method, path, host).await;
+            assert!(!answer.starts_with("HTTP/1.1 421"), "{path} {host}: {answer}");
+        }
+    }
+    let classic = ask("POST", "/sync", "evil.example.com").await;
+    assert!(classic.contains("\"errorType\":\"validation\""), "{classic}");
+    assert!(ask("GET", "/healthz", "10.1.2.3:8080").await.starts_with("HTTP/1.1 200 OK\r\n"));
+    let nameless = raw(&gateway, "GET /no HTTP/1.1\r\nConnection: close\r\n\r\n").await;
+    assert!(nameless.starts_with("HTTP/1.1 400 Bad Request\r\n"), "{nameless}");
 }
 
 #[tokio::test]
