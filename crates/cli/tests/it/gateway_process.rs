@@ -40,7 +40,9 @@ impl GatewayProcess {
     pub(crate) async fn start() -> GatewayProcess {
         let dir = tempfile::tempdir().expect("a temporary directory");
         let address = free_address();
-        let config = format!("listen = \"{address}\"\ndata_dir = \"data\"\n");
+        // One key for a thousand requests on end: how often it may ask is not what these tests are about.
+        let limits = "[limits]\nrequests_per_second = 100000\nrequests_burst = 100000\n";
+        let config = format!("listen = \"{address}\"\ndata_dir = \"data\"\n{limits}");
         std::fs::write(dir.path().join("tillgate.toml"), config).expect("a configuration");
         let mut gateway = GatewayProcess { process: None, dir, address, key: String::new() };
         let fleet =
