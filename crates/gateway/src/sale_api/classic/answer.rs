@@ -60,3 +60,36 @@ fn try_again() -> ClassicError {
 fn too_many(of_what: &'static str) -> ClassicError {
     ClassicError::try_again(StatusCode::TOO_MANY_REQUESTS, of_what)
 }
+
+#[cfg(test)]
+mod tests {
+    use http_body_util::BodyExt as _;
+
+    use super::*;
+
+    async fn told(answer: Answer) -> (u16, String, String) {
+        let bytes = br#"{"SaleToPOIRequest":{"MessageHeader":{"MessageClass":"Service","MessageCategory":"Payment","MessageType":"Request","ServiceID":"P1","SaleID":"TILL-1","POIID":"V400m-1"}}}"#;
+        let request = Request::parse(bytes::Bytes::from_static(bytes)).unwrap();
+        let response = write(&request, Heard { answer, repeated: false, exchange: None }, WallMs(0));
+        let retry = response.headers()["retry-after"].to_str().unwrap().to_owned();
+        let status = response.status().as_u16();
+        let body = response.into_body().collect().await.unwrap().to_bytes();
+        (status, retry, String::from_utf8(body.to_vec()).unwrap())
+    }
+
+    #[tokio::test]
+    async fn a_store_that_is_down_is_503_and_the_service_id_stays_good() {
+        let body = r#"{"status":503,"errorCode":"000","message":"The request was not taken. Repeat it with the same ServiceID.","errorType":"internal"}"#;
+        assert_eq!(told(Answer::TryAgain).await, (503, "1".to_owned(), body.to_owned()));
+    }
+
+    #[tokio::test]
+    async fn a_terminal_with_too_much_open_is_429_and_the_service_id_stays_good() {
+        let (status, retry, body) = told(Answer::TooMany).await;
+        assert_eq!((status, retry.as_str()), (429, "1"));
+        assert!(
+            body.contains("exchanges_per_terminal") && body.contains("with the same ServiceID"),
+            "{body}"
+        );
+    }
+}

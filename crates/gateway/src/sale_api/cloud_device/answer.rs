@@ -123,3 +123,26 @@ fn sentence(refusal: &Refusal) -> String {
         None => text,
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use http_body_util::BodyExt as _;
+
+    use super::*;
+
+    #[tokio::test]
+    async fn a_store_that_is_down_is_503_and_the_service_id_stays_good() {
+        let bytes = br#"{"SaleToPOIRequest":{"MessageHeader":{"MessageClass":"Service","MessageCategory":"Payment","MessageType":"Request","ServiceID":"P1","SaleID":"TILL-1","POIID":"V400m-1"}}}"#;
+        let request = Request::parse(bytes::Bytes::from_static(bytes)).unwrap();
+        let heard = Heard { answer: Answer::TryAgain, repeated: false, exchange: None };
+        let instance = Instance::from_static("/v1/merchants/M/devices/V400m-1/sync?a=1");
+        let response = write(&request, ReplyMode::Sync, heard, &instance, WallMs(0));
+        assert_eq!(response.headers()["retry-after"], "1");
+        assert_eq!(response.headers()["content-type"], "application/json");
+        let body = response.into_body().collect().await.unwrap().to_bytes();
+        let error: serde_json::Value = serde_json::from_slice(&body).unwrap();
+        assert_eq!((&error["status"], &error["errorCode"]), (&503.into(), &"00_503".into()));
+        assert_eq!(error["instance"], "/v1/merchants/M/devices/V400m-1/sync");
+        assert!(error["detail"].as_str().unwrap().contains("with the same ServiceID"), "{error}");
+    }
+}
