@@ -324,6 +324,18 @@ impl Presence {
         }
     }
 
+    /// Each socket has to look up, because the node stops.
+    fn wake_sockets(&self) {
+        for shard in &self.shards {
+            let counters: Vec<_> = lock(shard).values().cloned().collect();
+            for counter in counters {
+                for (_, wake) in &lock(&counter.inner).links {
+                    wake.notify_one();
+                }
+            }
+        }
+    }
+
     /// A timer has come.
     fn wake_up(self: &Arc<Self>, counter: &Arc<Counter>) {
         let mut inner = lock(&counter.inner);

@@ -70,7 +70,12 @@ pub(super) fn spawn(presence: &Arc<Presence>, stopped: CancellationToken) {
             tokio::select! {
                 () = tokio::time::sleep(sleep) => {}
                 () = timers.earlier.notified() => {}
-                () = stopped.cancelled() => return,
+                () = stopped.cancelled() => {
+                    if let Some(presence) = weak.upgrade() {
+                        presence.wake_sockets();
+                    }
+                    return;
+                }
             }
         }
     });

@@ -3,6 +3,7 @@
 //! Source: our own protocol, `docs/terminal-link.md`.
 
 use std::net::IpAddr;
+use std::pin::Pin;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -16,6 +17,7 @@ use relay::{
     CloseReason, FRAME_OVERHEAD, GatewayLink, Heartbeat, LinkAction, Now, Placement, SUBPROTOCOL, ToGateway,
     Welcome,
 };
+use tokio::time::{Sleep, sleep_until};
 
 use super::{Refusal, TerminalLink, Visitor};
 use crate::clock::rfc3339;
@@ -23,15 +25,18 @@ use crate::http::listener::{Peer, Slot};
 use crate::ids;
 use crate::presence::LinkHandle;
 
-/// Read buffer of an idle link in bytes. The WebSocket library allocates it at once, and most links are idle: see the
-/// figures in `docs/decisions.md`.
-const READ_BUFFER: usize = 512;
+/// Read buffer of an idle link in bytes, and the most that is read at once. The WebSocket library allocates it at once, and
+/// most links are idle: see the figures in `docs/decisions.md`. A `hello` would make a smaller one as large as this.
+const READ_BUFFER: usize = 1024;
 
 /// How long a terminal may take to read one frame before it counts as too slow a reader (4429).
 const WRITE_MAX: Duration = Duration::from_secs(10);
 
 /// Telemetry of one link is kept at most this often; what comes faster is not kept, and the next `hello` brings it anyway.
 const DEVICE_PACE: Duration = Duration::from_secs(1);
+
+/// The alarm of a link that has none to wait for.
+const ALARM_MAX: Duration = Duration::from_secs(3600);
 
 /// How long a closed link waits for the terminal's own close.
 const CLOSE_MAX: Duration = Duration::from_secs(1);
@@ -61,11 +66,7 @@ pub(super) async fn open(
         .max_message_size(limit)
         .max_frame_size(limit)
         .protocols([SUBPROTOCOL])
-        .on_upgrade(move |socket| async move {
-            // Boxed, so that the task of an idle link is no larger than it must be.
-            let tasks = api.tasks.clone();
-            Box::pin(tasks.track_future(serve(api, visitor, placement, address, slot, socket))).await;
-        })
+        .on_upgrade(move |socket| serve(api, visitor, placement, address, slot, socket))
 }
 
 fn names_subprotocol(headers: &HeaderMap) -> bool {
@@ -74,70 +75,108 @@ fn names_subprotocol(headers: &HeaderMap) -> bool {
 }
 
 /// One socket from its upgrade to its end. What it does is decided by [`GatewayLink`] and by the terminal's desk.
-async fn serve(
+///
+/// What an idle link holds is in one box, and what only its end needs is in none: a future that is handed values keeps room
+/// for them in each place that they pass through.
+fn serve(
     api: Arc<TerminalLink>,
     visitor: Visitor,
     placement: Placement,
     address: IpAddr,
-    _slot: Slot,
+    slot: Slot,
     socket: WebSocket,
-) {
+) -> Pin<Box<dyn Future<Output = ()> + Send>> {
     let clock = api.presence.clock();
+    let tasks = api.tasks.clone();
     let connection = ids::connection_id(clock.now().wall);
-    let Some(handle) = api.presence.attach(&visitor.poi, connection.clone()) else {
+    let Some(handle) = api.presence.attach(&visitor.poi, connection) else {
         tracing::warn!(poi.id = %visitor.poi, client.address = %address, "a terminal has too many sockets open at once");
-        return close(socket, CloseReason::Draining).await;
+        return Box::pin(tasks.track_future(close(socket, CloseReason::Draining)));
     };
-    if !api.is_still_good(&visitor).await {
-        drop(handle);
-        return close(socket, CloseReason::BoardAgain).await;
-    }
     let link = GatewayLink::new(clock.now(), Heartbeat::DEFAULT, api.body_limit());
-    tracing::debug!(poi.id = %visitor.poi, connection.id = %connection, client.address = %address, "link opened");
-    let mut session = Session { api, visitor, placement, handle, link, socket, device_noted: None };
-    let reason = session.run().await;
-    tracing::debug!(poi.id = %session.visitor.poi, connection.id = %connection, code = reason.code(), "link closed");
-    session.close(reason).await;
+    tracing::debug!(poi.id = %visitor.poi, connection.id = %handle.connection(), client.address = %address, "link opened");
+    let alarm = Box::pin(sleep_until(clock.instant(clock.now().mono + ALARM_MAX)));
+    let session = Box::new(Session {
+        handle,
+        api,
+        visitor,
+        placement,
+        link,
+        alarm,
+        socket,
+        device_noted: None,
+        _slot: slot,
+    });
+    Box::pin(tasks.track_future(session.live()))
 }
 
 struct Session {
+    /// First, so that it is dropped first: then the terminal has departed.
+    handle: LinkHandle,
     api: Arc<TerminalLink>,
     visitor: Visitor,
     placement: Placement,
-    handle: LinkHandle,
     link: GatewayLink,
+    /// Goes off when the link has to be looked at, or earlier.
+    alarm: Pin<Box<Sleep>>,
     socket: WebSocket,
     /// When telemetry was last kept, on the monotonic clock.
     device_noted: Option<Duration>,
+    _slot: Slot,
 }
 
 impl Session {
+    async fn live(mut self: Box<Self>) {
+        let reason = match self.api.is_still_good(&self.visitor).await {
+            true => self.run().await,
+            false => CloseReason::BoardAgain,
+        };
+        tracing::debug!(poi.id = %self.visitor.poi, connection.id = %self.handle.connection(), code = reason.code(), "link closed");
+        // Departs first, so that nobody waits for a polite farewell to know that the terminal is gone.
+        let Session { handle, socket, _slot, .. } = *self;
+        drop(handle);
+        Box::pin(close(socket, reason)).await;
+    }
+
     /// Until the link ends; says why.
     async fn run(&mut self) -> CloseReason {
         loop {
             if let Err(reason) = self.write_what_is_due().await {
                 return reason;
             }
-            let clock = self.api.presence.clock();
-            let timeout = self.link.poll_timeout().map(|at| clock.instant(at));
+            // Each socket is woken when the gateway stops.
+            if self.api.stopping.is_cancelled() {
+                return CloseReason::Stopping;
+            }
+            self.set_alarm();
             let input = tokio::select! {
                 message = self.socket.recv() => Input::Message(message),
                 () = self.handle.ready() => Input::Ready,
-                () = sleep_until(timeout) => Input::Timeout,
-                () = self.api.stopping.cancelled() => Input::Stopping,
+                () = &mut self.alarm => Input::Timeout,
             };
-            let now = clock.now();
-            let read = match input {
-                Input::Message(message) => self.read(now, message),
-                Input::Ready => Ok(()),
+            let now = self.api.presence.clock().now();
+            match input {
+                Input::Message(message) => {
+                    if let Err(reason) = self.read(now, message) {
+                        return reason;
+                    }
+                }
+                Input::Ready => {}
                 Input::Timeout => {
                     self.link.handle_timeout(now);
-                    Ok(())
+                    self.alarm.as_mut().reset(self.api.presence.clock().instant(now.mono + ALARM_MAX));
                 }
-                Input::Stopping => Err(CloseReason::Stopping),
-            };
-            if let Err(reason) = read {
-                return reason;
+            }
+        }
+    }
+
+    /// Moves the alarm forward if it would go off too late. It is left where it is if it goes off too early, as after each
+    /// frame: that costs less than to move it each time.
+    fn set_alarm(&mut self) {
+        if let Some(at) = self.link.poll_timeout() {
+            let at = self.api.presence.clock().instant(at);
+            if at < self.alarm.deadline() {
+                self.alarm.as_mut().reset(at);
             }
         }
     }
@@ -210,17 +249,11 @@ impl Session {
 
     async fn write(&mut self, message: Message) -> Result<(), CloseReason> {
         tokio::select! {
+            biased; // Hardly ever is anything else than the socket waited for.
             sent = self.socket.send(message) => sent.map_err(|_| CloseReason::Normal),
             () = tokio::time::sleep(WRITE_MAX) => Err(CloseReason::TooSlow),
             () = self.api.stopping.cancelled() => Err(CloseReason::Stopping),
         }
-    }
-
-    /// Departs first, so that nobody waits for a polite farewell to know that the terminal is gone.
-    async fn close(self, reason: CloseReason) {
-        let Session { handle, socket, .. } = self;
-        drop(handle);
-        close(socket, reason).await;
     }
 }
 
@@ -239,14 +272,6 @@ enum Input {
     Message(Option<Result<Message, axum::Error>>),
     Ready,
     Timeout,
-    Stopping,
-}
-
-async fn sleep_until(at: Option<tokio::time::Instant>) {
-    match at {
-        Some(at) => tokio::time::sleep_until(at).await,
-        None => std::future::pending().await,
-    }
 }
 
 /// Whether the socket failed because the terminal sent more than the limit.
