@@ -5,8 +5,7 @@
 //! that an op names and calls the functions at the end of this module (`decide_*`); it never decides by itself. So the
 //! rules stand here once, for SQLite, for PostgreSQL and for the simulator's disk.
 
-use bytes::Bytes;
-use nexo::{DeviceId, MessageCategory, MessageClass, PoiId, SaleId, ServiceId};
+use nexo::{DeviceId, Kept, KeptText, MessageCategory, MessageClass, PoiId, SaleId, ServiceId};
 
 use crate::id::{CallId, DeliveryId, Epoch, ExchangeId, JournalId};
 use crate::time::WallMs;
@@ -35,7 +34,8 @@ impl ExchangeKey {
     }
 }
 
-/// SHA-256 of a request as it came, to tell a repeat from another request under the same ServiceID (E4, E6).
+/// SHA-256 of a request as it is kept, to tell a repeat from another request under the same ServiceID (E4, E6). Not of
+/// what redaction takes out: card data has so few digits that a digest of it gives it away.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub struct Digest(pub [u8; 32]);
 
@@ -126,12 +126,24 @@ pub enum Refused {
 /// A terminal's answer as it is kept.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Answered {
-    /// The response, byte for byte.
-    Message(Bytes),
+    /// The response as it may be kept: byte for byte, unless redaction has changed it. Then it is for people to read, and
+    /// is never replayed (E24).
+    Message(Kept),
     /// Ended without a message, as Abort and InputUpdate do.
     Empty,
-    /// There was one, but what is kept is not the original (redacted, or pruned with age): never replayed (E24).
+    /// There was one, and nothing of it is kept (pruned with age).
     NotReplayable,
+}
+
+impl Answered {
+    /// Whether there was a message that can't be told from here any more: only its terminal still has it (E18, E24).
+    pub fn is_beyond_replay(&self) -> bool {
+        match self {
+            Answered::Message(message) => message.is_changed(),
+            Answered::NotReplayable => true,
+            Answered::Empty => false,
+        }
+    }
 }
 
 /// Why a terminal that was heard from can't tell what became of an exchange.
@@ -156,8 +168,8 @@ pub enum Cannot {
 pub struct Evidence {
     /// What is wrong with it.
     pub kind: EvidenceKind,
-    /// What came, as far as it was kept.
-    pub message: Bytes,
+    /// What came, as far as it is kept.
+    pub message: Kept,
 }
 
 /// What is wrong with a result.
@@ -187,8 +199,8 @@ pub enum FenceReason {
 pub struct Admission {
     /// The exchange; its `outcome` is `Open` to be delivered, or the refusal that is to be told (E7).
     pub record: Record,
-    /// The request, byte for byte.
-    pub message: Bytes,
+    /// The request as it may be kept.
+    pub message: Kept,
     /// The credential that asked.
     pub caller: Caller,
 }
@@ -212,11 +224,11 @@ pub struct HelloClaim {
     /// Must be above the highest one stored for that journal.
     pub attempt: u64,
     /// Shown in lists and details.
-    pub firmware_version: Option<String>,
+    pub firmware_version: Option<KeptText>,
     /// Shown in lists and details.
-    pub platform: Option<String>,
-    /// Telemetry, as it came.
-    pub device: Option<String>,
+    pub platform: Option<KeptText>,
+    /// Telemetry.
+    pub device: Option<KeptText>,
     /// When it came.
     pub at: WallMs,
 }
@@ -315,7 +327,7 @@ pub enum Op {
         /// Whose.
         poi: PoiId,
         /// A JSON object.
-        device: String,
+        device: KeptText,
     },
     /// Keep a terminal's notification until the POS has it. Answers `Done`.
     Notification {
@@ -323,8 +335,8 @@ pub enum Op {
         poi: PoiId,
         /// Its ID; one that is already there is the same one again.
         id: DeliveryId,
-        /// `{"SaleToPOIRequest":{…}}`, byte for byte.
-        message: Bytes,
+        /// `{"SaleToPOIRequest":{…}}` as it may be kept.
+        message: Kept,
         /// When.
         at: WallMs,
     },
@@ -591,7 +603,7 @@ mod tests {
             Outcome::NeverReached,
             Outcome::Answered(Answered::Empty),
             Outcome::Answered(Answered::NotReplayable),
-            Outcome::Answered(Answered::Message(Bytes::from_static(b"{}"))),
+            Outcome::Answered(Answered::Message(Kept::of(&b"{}".as_slice().into()))),
             Outcome::UnknownFinal(Cannot::Indeterminate),
             Outcome::UnknownFinal(Cannot::Misfit),
         ]

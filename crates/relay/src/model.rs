@@ -4,8 +4,7 @@
 
 use std::collections::HashMap;
 
-use bytes::Bytes;
-use nexo::PoiId;
+use nexo::{Kept, PoiId};
 
 use crate::id::{DeliveryId, Epoch, JournalId};
 use crate::ledger::{
@@ -22,7 +21,7 @@ pub struct Ledger {
     boarded: HashMap<PoiId, Boarded>,
     evidence: Vec<(DeliveryId, Evidence)>,
     told: Vec<Told>,
-    notifications: Vec<(DeliveryId, Bytes)>,
+    notifications: Vec<(DeliveryId, Kept)>,
 }
 
 #[derive(Clone, Debug)]

@@ -9,8 +9,8 @@ mod places;
 use std::sync::Arc;
 use std::time::Duration;
 
-use nexo::Request;
-use relay::exchange::{Call, Heard, ReplyMode, Standing, WAIT_MAX};
+use nexo::{ErrorCondition, Kept, Request, holds_card_data};
+use relay::exchange::{Answer, Call, Heard, ReplyMode, Standing, WAIT_MAX};
 use relay::ledger;
 use sha2::{Digest as _, Sha256};
 
@@ -70,9 +70,18 @@ impl Exchanges {
         let standing = self.standing(caller, &request).await?;
         let now = self.presence.clock().now().wall;
         let id = self.presence.next_call();
+        if let Some(member) = card_data_in_header(&request, standing) {
+            let message =
+                format!("{member} looks like a card number, which may not stand there. Use another.");
+            let answer =
+                Answer::Failure { condition: ErrorCondition::MESSAGE_FORMAT, message, exchange: None };
+            return Ok((id, Heard { answer, repeated: false, exchange: None }));
+        }
+        let kept = Kept::of(request.bytes());
         let call = Call {
             id,
-            digest: ledger::Digest(Sha256::digest(request.bytes()).into()),
+            digest: ledger::Digest(Sha256::digest(kept.bytes()).into()),
+            kept,
             caller: ledger::Caller {
                 company: caller.company.as_str().into(),
                 credential: caller.credential.as_str().into(),
@@ -97,4 +106,17 @@ impl Exchanges {
         }
         if caller.may_use_place(&terminal.place) { Ok(Standing::Known) } else { Err(NotTaken::OutOfScope) }
     }
+}
+
+/// A member of the header that would be kept as it is and looks like a card number. ServiceID and DeviceID are too short
+/// for one, and a POIID of the fleet is what somebody has called a terminal.
+fn card_data_in_header(request: &Request, standing: Standing) -> Option<&'static str> {
+    let header = request.header();
+    let of_nobody = (standing == Standing::Unknown).then(|| header.poi_id.as_str());
+    let members = [
+        ("SaleID", Some(header.sale_id.as_str())),
+        ("MessageCategory", Some(header.category.as_str())),
+        ("POIID", of_nobody),
+    ];
+    members.into_iter().find(|(_, text)| text.is_some_and(holds_card_data)).map(|(member, _)| member)
 }

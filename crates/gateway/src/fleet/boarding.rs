@@ -8,7 +8,7 @@ use std::net::IpAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
-use nexo::PoiId;
+use nexo::{KeptText, PoiId};
 use relay::{JournalId, WallMs};
 
 use crate::access::Caller;
@@ -112,6 +112,8 @@ impl Boarding {
         match &boarded {
             Ok(_) => tracing::info!(poi.id = %poi, "boarded"),
             Err(BoardError::Refused(reason)) => {
+                // Anybody may ask to board anything: the POIID may be any text.
+                let poi = KeptText::of(poi.as_str());
                 tracing::warn!(poi.id = %poi, client.address = %address, %reason, "not boarded")
             }
             Err(BoardError::Store(_)) => {} // Logged by whoever answers.

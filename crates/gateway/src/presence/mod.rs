@@ -17,7 +17,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
-use nexo::PoiId;
+use nexo::{KeptText, PoiId};
 use relay::exchange::{Answer, Call, Desk, Effect, Heard, OpId, Report, Source, Standing};
 use relay::ledger::{LedgerError, LedgerFacts, Op, Reply};
 use relay::{CallId, ConnectionId, DeliveryId, GRACE, Now};
@@ -189,7 +189,7 @@ impl Presence {
     /// Keeps changed telemetry. Nobody waits for it, and the next `hello` brings it anyway.
     pub(crate) fn note_device(&self, poi: &PoiId, device: &[u8]) {
         // It was read as JSON, so it is UTF-8.
-        let device = String::from_utf8_lossy(device).into_owned();
+        let device = KeptText::of(&String::from_utf8_lossy(device));
         self.store.submit(Op::NoteDevice { poi: poi.clone(), device }, LedgerAnswer::unheard());
     }
 

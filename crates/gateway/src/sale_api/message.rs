@@ -8,8 +8,8 @@ use axum::http::{HeaderName, HeaderValue, header};
 use axum::response::{IntoResponse as _, Response};
 use bytes::Bytes;
 use nexo::{
-    DecodeError, ErrorCondition, FailureResponse, MessageCategory, MessageHeader, Reject, RejectReason,
-    Request, TransactionIdentification,
+    DecodeError, ErrorCondition, FailureResponse, KeptText, MessageCategory, MessageHeader, Reject,
+    RejectReason, Request, TransactionIdentification,
 };
 use relay::exchange::StatusAnswer;
 use relay::{ExchangeId, WallMs};
@@ -130,6 +130,7 @@ pub(super) fn status(request: &Request, status: StatusAnswer, now: WallMs) -> Re
             }
             // It was checked when it came; a ledger that was changed by hand must not turn into a wrong answer.
             Err(error) => {
+                let error = KeptText::of(&error.to_string());
                 tracing::error!(poi.id = %header.poi_id, %error, "a recorded response can't be read");
                 return rejected(request, RejectReason::NoResponse, now);
             }

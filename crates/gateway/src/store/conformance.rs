@@ -8,7 +8,7 @@ use std::sync::atomic::{AtomicI64, Ordering};
 use std::task::{Context, Poll};
 
 use bytes::Bytes;
-use nexo::{DeviceId, MessageCategory, PoiId, SaleId, ServiceId};
+use nexo::{DeviceId, Kept, KeptText, MessageCategory, PoiId, SaleId, ServiceId};
 use proptest::prelude::*;
 use proptest::test_runner::{Config, RngSeed, TestCaseError, TestRunner, contextualize_config};
 use relay::ledger::{
@@ -279,7 +279,7 @@ pub(super) fn payment(n: usize, key: ExchangeKey, epoch: u64, at: WallMs) -> Adm
             webhook: false,
             outcome: Outcome::Open,
         },
-        message: Bytes::from_static(b"{\"SaleToPOIRequest\":{}}"),
+        message: Kept::of(&Bytes::from_static(b"{\"SaleToPOIRequest\":{}}")),
         caller: Caller { company: "ACME".into(), credential: "ws_1".into() },
     }
 }
@@ -329,7 +329,7 @@ fn take_hello(claim: HelloClaim) -> Op {
 }
 
 pub(super) fn answered(message: &'static str) -> Outcome {
-    Outcome::Answered(Answered::Message(Bytes::from_static(message.as_bytes())))
+    Outcome::Answered(Answered::Message(Kept::of(&Bytes::from_static(message.as_bytes()))))
 }
 
 pub(super) fn settle(n: usize, outcome: Outcome) -> Op {
@@ -451,7 +451,7 @@ fn op_of(step: &Step, made: &mut usize, at: WallMs) -> Op {
     // Mostly one that was made, now and then one that was not.
     let known = *made;
     let delivery_of = |n: usize| delivery(n % (known + 1));
-    let bytes = || Bytes::from_static(b"{\"SaleToPOIRequest\":{\"n\":1}}");
+    let bytes = || Kept::of(&Bytes::from_static(b"{\"SaleToPOIRequest\":{\"n\":1}}"));
     match step.clone() {
         Step::Admit { key, company, sale, category, digest, epoch, outcome } => {
             let mut admission = payment(*made, key_of(key), epoch, at);
@@ -703,14 +703,16 @@ pub(super) async fn a_hello_is_shown_with_the_terminal<D: Database>() {
     bench.board(&poi(1), "j_1", 1, START).await;
     let at = WallMs(START.0 + 5);
     let claim = HelloClaim {
-        firmware_version: Some("Virtual_OS 1.4.0".into()),
-        device: Some("{\"batteryLevel\":87}".into()),
+        firmware_version: Some(KeptText::of("Virtual_OS 1.4.0")),
+        device: Some(KeptText::of("{\"batteryLevel\":87}")),
         ..hello(1, "j_1", 1, at)
     };
     let raised = bench.op(take_hello(claim)).await;
     assert_eq!(raised, Reply::Raised { epoch: Epoch(1), journal_boarded: START });
     // A member that this hello left out stays as it was.
-    bench.op(take_hello(HelloClaim { platform: Some("other".into()), ..hello(1, "j_1", 2, at) })).await;
+    bench
+        .op(take_hello(HelloClaim { platform: Some(KeptText::of("other")), ..hello(1, "j_1", 2, at) }))
+        .await;
     let terminal = bench.store.terminal(&poi(1)).await.unwrap().unwrap();
     assert_eq!(terminal.firmware_version.as_deref(), Some("Virtual_OS 1.4.0"));
     assert_eq!(terminal.platform.as_deref(), Some("other"));
@@ -724,7 +726,7 @@ pub(super) async fn telemetry_takes_the_place_of_what_was_there<D: Database>() {
     let bench = bench::<D>().await;
     bench.add_in_store(&poi(1)).await;
     for device in ["{\"batteryLevel\":87}", "{\"batteryLevel\":86}"] {
-        let note = |n| Op::NoteDevice { poi: poi(n), device: device.into() };
+        let note = |n| Op::NoteDevice { poi: poi(n), device: KeptText::of(device) };
         assert_eq!(bench.op(note(1)).await, Reply::Done);
         assert_eq!(bench.op(note(2)).await, Reply::Done, "a terminal that is not there changes nothing");
         let terminal = bench.store.terminal(&poi(1)).await.unwrap().unwrap();

@@ -4,6 +4,7 @@
 
 mod access;
 mod boarding;
+mod card_data;
 mod classic_answers;
 mod cloud_device;
 mod connected_terminals;

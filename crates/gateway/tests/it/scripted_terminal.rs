@@ -71,6 +71,23 @@ impl ScriptedTerminal {
         self.next("recorded").await;
     }
 
+    /// Hands in a result for a delivery that nobody made, and waits until it is recorded.
+    pub(crate) async fn answer_unasked(&mut self, delivery: &str, message: Value) {
+        self.send(json!({"action": "result", "deliveryId": delivery, "message": message})).await;
+        self.next("recorded").await;
+    }
+
+    /// Sends a notification for the POS, and waits until it is recorded.
+    pub(crate) async fn notify(&mut self, id: &str, message: Value) {
+        self.send(json!({"action": "notify", "notificationId": id, "message": message})).await;
+        self.next("recorded").await;
+    }
+
+    /// Tells what the device is like now.
+    pub(crate) async fn tell_device(&mut self, device: Value) {
+        self.send(json!({"action": "device", "device": device})).await;
+    }
+
     /// The next frame with this action; pings are answered meanwhile.
     async fn next(&mut self, action: &str) -> Value {
         loop {

@@ -1,5 +1,6 @@
 //! A gateway on a free port with a directory of its own, and the people who talk to it.
 
+use std::path::PathBuf;
 use std::time::Duration;
 
 use gateway::{Admin, Config, Location, NewKey, Role, Running};
@@ -203,10 +204,21 @@ impl TestGateway {
 
     /// Ends it cleanly.
     pub(crate) async fn stop(self) {
+        self.end().await;
+    }
+
+    /// Ends it cleanly, and gives its directory back.
+    pub(crate) async fn end(self) -> TempDir {
         for terminal in self.terminals {
             terminal.stop().await;
         }
         self.running.stop().await;
+        self.dir
+    }
+
+    /// Where it keeps its data.
+    pub(crate) fn data_dir(&self) -> PathBuf {
+        self.dir.path().join("data")
     }
 }
 

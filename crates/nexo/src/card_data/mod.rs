@@ -45,12 +45,22 @@ impl Kept {
         }
     }
 
+    /// A text that was kept as a changed one, and is read back: it stays marked as such.
+    pub fn of_changed(text: &Bytes) -> Kept {
+        Kept { is_changed: true, ..Kept::of(text) }
+    }
+
     /// What may be kept.
     pub fn bytes(&self) -> &Bytes {
         &self.bytes
     }
 
-    /// Whether this is not the original: it must not be passed off as that (E24).
+    /// The text as it came; nothing if this is another one, which must not be passed off as that (E24).
+    pub fn original(&self) -> Option<&Bytes> {
+        (!self.is_changed).then_some(&self.bytes)
+    }
+
+    /// Whether this is not the original.
     pub fn is_changed(&self) -> bool {
         self.is_changed
     }

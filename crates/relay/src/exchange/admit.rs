@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use bytes::Bytes;
-use nexo::{ErrorCondition, MessageCategory};
+use nexo::{ErrorCondition, Kept, MessageCategory};
 
 use super::inquire::Reference;
 use super::{
@@ -12,8 +12,8 @@ use super::{
 };
 use crate::id::{DeliveryId, Epoch};
 use crate::ledger::{
-    Admission, Answered, ExchangeKey, FenceReason, LedgerError, Op, Outcome, Record, Refused, Reply,
-    is_repeatable, is_same_request,
+    Admission, ExchangeKey, FenceReason, LedgerError, Op, Outcome, Record, Refused, Reply, is_repeatable,
+    is_same_request,
 };
 use crate::link::CloseReason;
 use crate::time::Now;
@@ -47,6 +47,7 @@ impl Desk {
         }
         self.exchanges.push(Exchange {
             message: call.request.bytes().clone(),
+            kept: call.kept,
             caller: call.caller,
             state: State::Held { since: now.mono },
             deadline: now.mono + call.wait,
@@ -126,7 +127,7 @@ impl Desk {
         x.state = State::Admitting { since: now.mono };
         let op = Op::Admit(Box::new(Admission {
             record: x.record.clone(),
-            message: x.message.clone(),
+            message: x.kept.clone(),
             caller: x.caller.clone(),
         }));
         let delivery = x.record.delivery.clone();
@@ -308,10 +309,8 @@ impl Desk {
         let answer = match &x.state {
             State::Withdrawing { .. } => Answer::TryAgain,
             _ if waiter.reply == ReplyMode::Async && x.record.received => Answer::Ok,
-            State::Settling(settling) if settling.told => match &settling.outcome {
-                Outcome::Answered(Answered::Message(message))
-                    if x.is_from_terminal() && !x.needs_fence(message) =>
-                {
+            State::Settling(settling) if settling.told => match &settling.response {
+                Some(message) if x.is_from_terminal() && !x.needs_fence(message) => {
                     let answer = Answer::Response(message.clone());
                     return self.tell_again(vec![waiter], &answer, &exchange);
                 }
@@ -438,6 +437,7 @@ impl Exchange {
         Exchange {
             record,
             message: Bytes::new(),
+            kept: Kept::default(),
             caller: crate::ledger::Caller { company: "".into(), credential: "".into() },
             state: State::Loose,
             deadline,

@@ -4,7 +4,7 @@
 use std::time::Duration;
 
 use bytes::Bytes;
-use nexo::{MessageCategory, Response};
+use nexo::{Kept, MessageCategory, Response};
 
 use super::{
     Answer, COMMIT_GIVE_UP, COMMIT_RETRY, Desk, Effect, Exchange, IN_MEMORY_MAX, LinkOrder, OPS_MAX, OpId,
@@ -32,6 +32,8 @@ pub(super) struct Unplaced {
 /// What a report makes of its exchange.
 struct Verdict {
     outcome: Outcome,
+    /// The response that answers it, byte for byte.
+    response: Option<Bytes>,
     evidence: Option<Evidence>,
     problem: Option<String>,
 }
@@ -53,6 +55,7 @@ impl Desk {
         let index = self.next_delivery(now)?;
         let x = &mut self.exchanges[index];
         x.state = State::Written { at: now.mono, probed: false };
+        x.kept = Kept::default();
         Some(LinkOrder::Frame(ToTerminal::Deliver(Deliver {
             delivery: x.record.delivery.clone(),
             time_left_ms: time_left_ms(x.deadline.saturating_sub(now.mono)),
@@ -136,6 +139,7 @@ impl Desk {
         // One that finds no room stays unrecorded, so it comes again.
         if let (true, Some(id)) = (present && self.ops.len() < OPS_MAX, id) {
             let purpose = Purpose::Notification { id: id.clone(), connection: connection.clone() };
+            let message = Kept::of(&message);
             let op = Op::Notification { poi: self.poi.clone(), id, message, at: now.wall };
             self.store(purpose, op);
         }
@@ -206,6 +210,9 @@ impl Desk {
         }
         x.reported_by(source);
         self.settle(now, index, verdict.outcome, verdict.evidence, verdict.problem);
+        if let State::Settling(settling) = &mut self.exchanges[index].state {
+            settling.response = verdict.response;
+        }
     }
 
     /// A second, different result never replaces an outcome (E15).
@@ -229,7 +236,7 @@ impl Desk {
         self.keep(now, &delivery, evidence, sources, "differs from the recorded result");
     }
 
-    fn keep_orphan(&mut self, now: Now, delivery: &DeliveryId, message: Bytes, source: Vec<Source>) {
+    fn keep_orphan(&mut self, now: Now, delivery: &DeliveryId, message: Kept, source: Vec<Source>) {
         let evidence = Evidence { kind: EvidenceKind::Orphan, message };
         self.keep(now, delivery, evidence, source, "unknown deliveryId");
     }
@@ -292,8 +299,16 @@ impl Desk {
         problem: Option<String>,
     ) {
         let op = self.commit(&self.exchanges[index].record.delivery.clone(), &outcome, &evidence);
-        let settling =
-            Settling { outcome, evidence, problem, since: now.mono, op, retry_at: None, told: false };
+        let settling = Settling {
+            outcome,
+            response: None,
+            evidence,
+            problem,
+            since: now.mono,
+            op,
+            retry_at: None,
+            told: false,
+        };
         self.exchanges[index].state = State::Settling(settling);
     }
 
@@ -325,6 +340,7 @@ impl Desk {
                 let reporters = std::mem::take(&mut x.reporters);
                 let verdict = Verdict {
                     outcome: settling.outcome.clone(),
+                    response: None,
                     evidence: settling.evidence.take(),
                     problem: settling.problem.take(),
                 };
@@ -338,9 +354,11 @@ impl Desk {
             // The ledger has lost it: what the terminal said is kept by itself, and nothing is told that needs a record.
             Ok(Reply::Missing) => {
                 let outcome = settling.outcome.clone();
+                let response = settling.response.take();
                 let x = self.exchanges.remove(index);
-                let answer = match outcome {
-                    Outcome::Answered(_) => self.answer_of(now, &outcome, &x.record),
+                let answer = match (&outcome, response) {
+                    (Outcome::Answered(_), Some(response)) => Answer::Response(response),
+                    (Outcome::Answered(_), None) => self.answer_of(now, &outcome, &x.record),
                     _ => Answer::NoResponse,
                 };
                 self.tell_all(x.waiters, &answer, None);
@@ -348,7 +366,7 @@ impl Desk {
                 if !x.reporters.is_empty() {
                     let message = match outcome {
                         Outcome::Answered(Answered::Message(message)) => message,
-                        _ => Bytes::new(),
+                        _ => Kept::default(),
                     };
                     self.keep_orphan(now, delivery, message, x.reporters);
                 }
@@ -365,9 +383,14 @@ impl Desk {
     pub(super) fn finish(&mut self, now: Now, index: usize, outcome: &Outcome, problem: Option<String>) {
         let x = self.exchanges.remove(index);
         self.recorded(&x.reporters, &x.record.delivery, problem);
-        let answer = self.answer_of(now, outcome, &x.record);
+        let answer = match &x.state {
+            State::Settling(Settling { response: Some(response), outcome: own, .. }) if own == outcome => {
+                Answer::Response(response.clone())
+            }
+            _ => self.answer_of(now, outcome, &x.record),
+        };
         let fenced_first = match outcome {
-            Outcome::Answered(Answered::Message(message)) => x.needs_fence(message),
+            Outcome::Answered(Answered::Message(message)) => x.needs_fence(message.bytes()),
             _ => false,
         };
         match x.asks_for {
@@ -514,16 +537,19 @@ impl Desk {
         let from_terminal = x.is_from_terminal();
         let State::Settling(settling) = &mut x.state else { return };
         let outcome = settling.outcome.clone();
+        let response = settling.response.clone();
         if told_by.is_some_and(|at| now.mono >= at) {
             settling.told = true;
             let waiters = std::mem::take(&mut x.waiters);
             let aborters = std::mem::take(&mut x.aborters);
             let exchange = x.record.exchange.clone();
-            let not_found =
-                matches!(&outcome, Outcome::Answered(Answered::Message(message)) if x.needs_fence(message));
+            let not_found = matches!(&outcome, Outcome::Answered(Answered::Message(message)) if x.needs_fence(message.bytes()));
             // The terminal's true answer is told without its commit (E23); whatever else must be on disk first (E7, E16).
             let answer = match from_terminal && !not_found {
-                true => self.answer_of(now, &outcome, &self.exchanges[index].record),
+                true => match response {
+                    Some(response) => Answer::Response(response),
+                    None => self.answer_of(now, &outcome, &self.exchanges[index].record),
+                },
                 false => Answer::TryAgain,
             };
             self.tell_all(waiters, &answer, Some(&exchange));
@@ -579,10 +605,10 @@ fn is_not_found(message: &Bytes) -> bool {
     Response::parse(message.clone()).is_ok_and(|response| response.is_not_found())
 }
 
-fn message_of(report: &Report) -> Bytes {
+fn message_of(report: &Report) -> Kept {
     match report {
-        Report::Result(ResultMessage::Message(message)) => message.clone(),
-        Report::Result(_) | Report::Indeterminate(_) => Bytes::new(),
+        Report::Result(ResultMessage::Message(message)) => Kept::of(message),
+        Report::Result(_) | Report::Indeterminate(_) => Kept::default(),
     }
 }
 
@@ -596,10 +622,11 @@ fn is_same(a: &Outcome, b: &Outcome) -> bool {
 
 /// What a report makes of the exchange with this record (E15).
 fn verdict(record: &Record, report: Report) -> Verdict {
-    let plain = |outcome| Verdict { outcome, evidence: None, problem: None };
-    let odd = |cannot, kind, message, problem: String| Verdict {
+    let plain = |outcome| Verdict { outcome, response: None, evidence: None, problem: None };
+    let odd = |cannot, kind, message: Bytes, problem: String| Verdict {
         outcome: Outcome::UnknownFinal(cannot),
-        evidence: Some(Evidence { kind, message }),
+        response: None,
+        evidence: Some(Evidence { kind, message: Kept::of(&message) }),
         problem: Some(problem),
     };
     match report {
@@ -616,7 +643,10 @@ fn verdict(record: &Record, report: Report) -> Verdict {
             odd(Cannot::TooLarge, EvidenceKind::TooLarge, Bytes::new(), problem)
         }
         Report::Result(ResultMessage::Message(message)) => match misfit(record, &message) {
-            None => plain(Outcome::Answered(Answered::Message(message))),
+            None => Verdict {
+                response: Some(message.clone()),
+                ..plain(Outcome::Answered(Answered::Message(Kept::of(&message))))
+            },
             Some(problem) => odd(Cannot::Misfit, EvidenceKind::Misfit, message, problem),
         },
     }

@@ -2,6 +2,8 @@
 
 use std::time::Duration;
 
+use nexo::KeptText;
+
 use super::{Desk, Effect, HELLO_MAX, HELLOS_MAX, LinkOrder, OPS_MAX, Purpose, State};
 use crate::frame::{Hello, ToTerminal, Welcome};
 use crate::id::{ConnectionId, DeliveryId, Epoch};
@@ -85,9 +87,9 @@ impl Desk {
                 poi: self.poi.clone(),
                 journal: hello.journal_id.clone(),
                 attempt: hello.attempt,
-                firmware_version: hello.firmware_version.clone(),
-                platform: hello.platform.clone(),
-                device: hello.device.as_ref().map(|d| d.0.get().to_owned()),
+                firmware_version: hello.firmware_version.as_deref().map(KeptText::of),
+                platform: hello.platform.as_deref().map(KeptText::of),
+                device: hello.device.as_ref().map(|d| KeptText::of(d.0.get())),
                 at: now.wall,
             };
             let connection = pending.connection().clone();

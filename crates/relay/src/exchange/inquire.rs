@@ -410,13 +410,13 @@ impl Desk {
     fn status_of(&self, now: Now, record: &Record) -> Option<Answer> {
         let only_the_terminal = record.encrypted
             || record.admitted < self.facts.complete_since
-            || record.outcome == Outcome::Answered(Answered::NotReplayable);
+            || matches!(&record.outcome, Outcome::Answered(answered) if answered.is_beyond_replay());
         if only_the_terminal {
             return None;
         }
         Some(match &record.outcome {
             Outcome::Answered(Answered::Message(message)) => {
-                Answer::Status(StatusAnswer::Found(message.clone()))
+                Answer::Status(StatusAnswer::Found(message.original()?.clone()))
             }
             Outcome::Answered(_) => Answer::Failure {
                 condition: ErrorCondition::NOT_ALLOWED,

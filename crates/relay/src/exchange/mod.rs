@@ -21,7 +21,7 @@ use std::collections::VecDeque;
 use std::time::Duration;
 
 use bytes::Bytes;
-use nexo::{ErrorCondition, MessageCategory, PoiId, Request};
+use nexo::{ErrorCondition, Kept, MessageCategory, PoiId, Request};
 
 use crate::frame::ToTerminal;
 use crate::id::{CallId, ConnectionId, DeliveryId, ExchangeId};
@@ -107,7 +107,9 @@ pub struct Call {
     pub id: CallId,
     /// What it asks.
     pub request: Request,
-    /// SHA-256 of the request's bytes.
+    /// The request as it may be kept.
+    pub kept: Kept,
+    /// SHA-256 of that.
     pub digest: Digest,
     /// Whose it is.
     pub caller: Caller,
@@ -272,6 +274,8 @@ struct Exchange {
     record: Record,
     /// The request, as long as it may still be written.
     message: Bytes,
+    /// The same as it may be kept.
+    kept: Kept,
     caller: Caller,
     state: State,
     /// When the POS that brought it gives up.
@@ -313,6 +317,8 @@ enum State {
 #[derive(Debug)]
 struct Settling {
     outcome: Outcome,
+    /// The terminal's own response, byte for byte, for those who wait for it now: what is kept may be another text.
+    response: Option<Bytes>,
     evidence: Option<Evidence>,
     /// What `recorded` will say.
     problem: Option<String>,
@@ -652,7 +658,9 @@ impl Desk {
     /// What an outcome sounds like.
     fn answer_of(&self, now: Now, outcome: &Outcome, record: &Record) -> Answer {
         match outcome {
-            Outcome::Answered(Answered::Message(message)) => Answer::Response(message.clone()),
+            Outcome::Answered(Answered::Message(message)) => {
+                message.original().map_or(Answer::NoResponse, |message| Answer::Response(message.clone()))
+            }
             Outcome::Answered(Answered::Empty) => Answer::Ok,
             Outcome::NeverReached => self.absent_answer(now, &record.category),
             Outcome::Refused(Refused::Aborted) => Answer::Failure {

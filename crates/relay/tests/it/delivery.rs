@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use nexo::Kept;
 use relay::exchange::{Answer, StatusAnswer};
 use relay::ledger::{Answered, Cannot, EvidenceKind, Outcome};
 use relay::{CloseReason, Status, ToGateway};
@@ -504,7 +505,7 @@ fn e15_a_result_that_does_not_fit_is_kept_and_never_forwarded() {
         let fitting = response(request.header(), None, 2);
         pair.say(result(&delivery, fitting.clone()));
         pair.drive();
-        assert_eq!(pair.outcome("42"), Some(Outcome::Answered(Answered::Message(fitting))));
+        assert_eq!(pair.outcome("42"), Some(Outcome::Answered(Answered::Message(Kept::of(&fitting)))));
         assert!(pair.gateway.is_idle());
     }
 }

@@ -7,7 +7,7 @@ use std::collections::{BTreeMap, HashMap, HashSet, VecDeque};
 use std::time::Duration;
 
 use bytes::Bytes;
-use nexo::{MessageCategory, PoiId};
+use nexo::{Kept, MessageCategory, PoiId};
 use relay::exchange::{
     Answer, Arrival, Call, Desk, EXCHANGES_MAX, Effect, Heard, LinkOrder, OpId, ReplyMode, Report, Source,
     Standing, StatusAnswer,
@@ -212,6 +212,7 @@ impl Pair {
         self.keys.insert(delivery.clone(), key.clone());
         let call = Call {
             id,
+            kept: Kept::of(request.bytes()),
             digest: digest(request.bytes()),
             caller: Caller { company: "DEMO".into(), credential: "ws_1".into() },
             exchange: ExchangeId::parse(&format!("x_{number}")).expect("an ID"),
@@ -972,9 +973,9 @@ impl Pair {
             };
             let answered = self.ledger.records().any(|r| {
                 r.delivery == *delivery
-                    && matches!(&r.outcome, Outcome::Answered(Answered::Message(m)) if said(m))
+                    && matches!(&r.outcome, Outcome::Answered(Answered::Message(m)) if said(m.bytes()))
             });
-            let kept = self.ledger.evidence().iter().any(|(d, e)| d == delivery && said(&e.message));
+            let kept = self.ledger.evidence().iter().any(|(d, e)| d == delivery && said(e.message.bytes()));
             let other =
                 self.ledger.evidence().iter().any(|(d, e)| d == delivery && e.kind == EvidenceKind::Misfit);
             assert!(answered || kept || other, "the result of {delivery} is recorded and not on disk");

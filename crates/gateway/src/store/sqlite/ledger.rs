@@ -1,8 +1,7 @@
 //! The ledger's ops in SQL. Each reads the rows that it names, lets `relay::ledger` decide, and writes that down; it runs
 //! inside a transaction of the writer's.
 
-use bytes::Bytes;
-use nexo::{DeviceId, MessageCategory, PoiId, SaleId, ServiceId};
+use nexo::{DeviceId, Kept, KeptText, MessageCategory, PoiId, SaleId, ServiceId};
 use relay::ledger::{
     Admission, AdmitDecision, Answered, Boarded, Cannot, Digest, Evidence, EvidenceKind, ExchangeKey,
     FenceReason, HelloClaim, IDENTITY_HOURS, LedgerFacts, Op, Outcome, Record, Refused, Reply, Restored,
@@ -200,7 +199,7 @@ impl Ledger<'_> {
         self.execute(
             "INSERT INTO exchange_requests (exchange, message) VALUES (?1, ?2)
             ON CONFLICT DO UPDATE SET message = excluded.message",
-            params![seq, &admission.message[..]],
+            params![seq, &admission.message.bytes()[..]],
         )?;
         self.keep_answer(seq, &new.outcome)
     }
@@ -250,7 +249,7 @@ impl Ledger<'_> {
     fn keep_answer(&self, seq: i64, outcome: &Outcome) -> Result<(), StoreError> {
         if let Outcome::Answered(Answered::Message(message)) = outcome {
             let sql = "INSERT INTO exchange_answers (exchange, message) VALUES (?1, ?2)";
-            self.execute(sql, params![seq, &message[..]])?;
+            self.execute(sql, params![seq, &message.bytes()[..]])?;
         }
         Ok(())
     }
@@ -287,9 +286,9 @@ impl Ledger<'_> {
                     claim.attempt.cast_signed(),
                     epoch.0.cast_signed(),
                     claim.at.0,
-                    claim.firmware_version,
-                    claim.platform,
-                    claim.device,
+                    claim.firmware_version.as_ref().map(KeptText::as_str),
+                    claim.platform.as_ref().map(KeptText::as_str),
+                    claim.device.as_ref().map(KeptText::as_str),
                 ],
             )?;
         }
@@ -421,7 +420,7 @@ impl Ledger<'_> {
         };
         self.execute(
             "INSERT INTO evidence (delivery_id, poi_id, at, kind, message) VALUES (?1, ?2, ?3, ?4, ?5)",
-            params![delivery.as_str(), poi, at.0, kind, &evidence.message[..]],
+            params![delivery.as_str(), poi, at.0, kind, &evidence.message.bytes()[..]],
         )
     }
 
@@ -434,8 +433,11 @@ impl Ledger<'_> {
         Ok(Reply::Done)
     }
 
-    fn note_device(&self, poi: &PoiId, device: &str) -> Result<Reply, StoreError> {
-        self.execute("UPDATE terminals SET device = ?2 WHERE poi_id = ?1", params![poi.as_str(), device])?;
+    fn note_device(&self, poi: &PoiId, device: &KeptText) -> Result<Reply, StoreError> {
+        self.execute(
+            "UPDATE terminals SET device = ?2 WHERE poi_id = ?1",
+            params![poi.as_str(), device.as_str()],
+        )?;
         Ok(Reply::Done)
     }
 
@@ -443,13 +445,13 @@ impl Ledger<'_> {
         &self,
         poi: &PoiId,
         id: &DeliveryId,
-        message: &Bytes,
+        message: &Kept,
         at: WallMs,
     ) -> Result<Reply, StoreError> {
         self.execute(
             "INSERT INTO notifications (poi_id, notification_id, at, message) VALUES (?1, ?2, ?3, ?4)
             ON CONFLICT DO NOTHING",
-            params![poi.as_str(), id.as_str(), at.0, &message[..]],
+            params![poi.as_str(), id.as_str(), at.0, &message.bytes()[..]],
         )?;
         Ok(Reply::Done)
     }
@@ -535,10 +537,16 @@ fn outcome_of(columns: &Columns<'_>) -> Result<Outcome, StoreError> {
         ("answered", "message") => {
             let message: Option<Vec<u8>> = columns.get("message")?;
             let message = message.ok_or_else(|| columns.bad("outcome_detail", "its answer is missing"))?;
-            Outcome::Answered(Answered::Message(message.into()))
+            Outcome::Answered(Answered::Message(Kept::of(&message.into())))
         }
         ("answered", "empty") => Outcome::Answered(Answered::Empty),
-        ("answered", "not_replayable") => Outcome::Answered(Answered::NotReplayable),
+        ("answered", "not_replayable") => {
+            let message: Option<Vec<u8>> = columns.get("message")?;
+            Outcome::Answered(match message {
+                Some(message) => Answered::Message(Kept::of_changed(&message.into())),
+                None => Answered::NotReplayable,
+            })
+        }
         ("unknown_final", "indeterminate") => Outcome::UnknownFinal(Cannot::Indeterminate),
         ("unknown_final", "forgotten") => Outcome::UnknownFinal(Cannot::Forgotten),
         ("unknown_final", "journal_lost") => Outcome::UnknownFinal(Cannot::JournalLost),
@@ -561,6 +569,9 @@ fn outcome_words(outcome: &Outcome) -> (&'static str, &'static str) {
         Outcome::Refused(Refused::Withdrawn) => ("refused", "withdrawn"),
         Outcome::Refused(Refused::Aborted) => ("refused", "aborted"),
         Outcome::NeverReached => ("never_reached", ""),
+        Outcome::Answered(Answered::Message(message)) if message.is_changed() => {
+            ("answered", "not_replayable")
+        }
         Outcome::Answered(Answered::Message(_)) => ("answered", "message"),
         Outcome::Answered(Answered::Empty) => ("answered", "empty"),
         Outcome::Answered(Answered::NotReplayable) => ("answered", "not_replayable"),

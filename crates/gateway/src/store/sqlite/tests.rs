@@ -6,6 +6,7 @@ use std::sync::Arc;
 use std::sync::mpsc;
 
 use bytes::Bytes;
+use nexo::Kept;
 use relay::ledger::{Evidence, EvidenceKind, LedgerError, Op, Outcome, Refused, Reply, Told};
 use relay::{CallId, DeliveryId, ExchangeId, WallMs};
 use rusqlite::Connection;
@@ -59,7 +60,7 @@ impl Database for SqliteFile {
                 other => panic!("{other}"),
             };
             let message = row.get::<_, Vec<u8>>(2)?.into();
-            Ok((DeliveryId::parse(&delivery).unwrap(), Evidence { kind, message }))
+            Ok((DeliveryId::parse(&delivery).unwrap(), Evidence { kind, message: Kept::of(&message) }))
         });
         rows.unwrap().collect::<Result<_, _>>().unwrap()
     }
@@ -251,7 +252,7 @@ fn a_full_disk_fails_writes_until_there_is_room_again() {
     let store = file.open_sqlite();
     let big = |n: usize| {
         let mut admission = payment(n, service_key(1, &format!("s{n}")), 0, START);
-        admission.message = Bytes::from(vec![b' '; 200_000]);
+        admission.message = Kept::of(&Bytes::from(vec![b' '; 200_000]));
         admit(&admission)
     };
     run(async {
@@ -378,7 +379,7 @@ fn a_lane_is_full_of_bytes_too() {
             let note = Op::Notification {
                 poi: poi(1),
                 id: delivery(tickets.len()),
-                message: message.clone(),
+                message: Kept::of(&message),
                 at: START,
             };
             let mut ticket = store.ask(note);

@@ -474,22 +474,22 @@ fn op_name(op: &Op) -> &'static str {
 
 fn message_bytes(op: &Op) -> usize {
     let answer = |outcome: &Outcome| match outcome {
-        Outcome::Answered(relay::ledger::Answered::Message(message)) => message.len(),
+        Outcome::Answered(relay::ledger::Answered::Message(message)) => message.bytes().len(),
         _ => 0,
     };
     match op {
-        Op::Admit(admission) => admission.message.len(),
+        Op::Admit(admission) => admission.message.bytes().len(),
         Op::Settle { outcome, evidence, .. } => {
-            answer(outcome) + evidence.as_ref().map_or(0, |evidence| evidence.message.len())
+            answer(outcome) + evidence.as_ref().map_or(0, |evidence| evidence.message.bytes().len())
         }
         Op::SettleHello { settled, .. } => {
             settled.iter().map(|(_, outcome)| JOB_BYTES + answer(outcome)).sum()
         }
-        Op::TakeHello(claim) => claim.device.as_ref().map_or(0, String::len),
+        Op::TakeHello(claim) => claim.device.as_ref().map_or(0, |device| device.as_str().len()),
         Op::Look { keys, .. } => keys.len() * JOB_BYTES,
-        Op::Keep { evidence, .. } => evidence.message.len(),
-        Op::NoteDevice { device, .. } => device.len(),
-        Op::Notification { message, .. } => message.len(),
+        Op::Keep { evidence, .. } => evidence.message.bytes().len(),
+        Op::NoteDevice { device, .. } => device.as_str().len(),
+        Op::Notification { message, .. } => message.bytes().len(),
         _ => 0,
     }
 }
