@@ -2,9 +2,11 @@
 //!
 //! Source: our own protocol, `docs/terminal-link.md`.
 
+use std::future::poll_fn;
 use std::net::IpAddr;
 use std::pin::Pin;
 use std::sync::Arc;
+use std::task::Poll;
 use std::time::Duration;
 
 use axum::extract::ws::{CloseFrame, Message, Utf8Bytes, WebSocket, WebSocketUpgrade};
@@ -12,6 +14,7 @@ use axum::extract::{Extension, State};
 use axum::http::HeaderMap;
 use axum::response::{IntoResponse as _, Response};
 use bytes::Bytes;
+use futures_util::SinkExt as _;
 use relay::exchange::{Arrival, LinkOrder};
 use relay::{
     CloseReason, FRAME_OVERHEAD, GatewayLink, Heartbeat, LinkAction, Now, Placement, SUBPROTOCOL, ToGateway,
@@ -66,7 +69,11 @@ pub(super) async fn open(
         .max_message_size(limit)
         .max_frame_size(limit)
         .protocols([SUBPROTOCOL])
-        .on_upgrade(move |socket| serve(api, visitor, placement, address, slot, socket))
+        .on_upgrade(move |socket| {
+            serve(api, visitor, placement, address, slot, socket);
+            // The link has a task of its own: this one, with all that the upgrade needed, ends here.
+            std::future::ready(())
+        })
 }
 
 fn names_subprotocol(headers: &HeaderMap) -> bool {
@@ -76,8 +83,8 @@ fn names_subprotocol(headers: &HeaderMap) -> bool {
 
 /// One socket from its upgrade to its end. What it does is decided by [`GatewayLink`] and by the terminal's desk.
 ///
-/// What an idle link holds is in one box, and what only its end needs is in none: a future that is handed values keeps room
-/// for them in each place that they pass through.
+/// What an idle link holds is in one box, and what is seldom needed is made when it is: a future that is handed values keeps
+/// room for them in each place that they pass through.
 fn serve(
     api: Arc<TerminalLink>,
     visitor: Visitor,
@@ -85,13 +92,14 @@ fn serve(
     address: IpAddr,
     slot: Slot,
     socket: WebSocket,
-) -> Pin<Box<dyn Future<Output = ()> + Send>> {
+) {
     let clock = api.presence.clock();
     let tasks = api.tasks.clone();
     let connection = ids::connection_id(clock.now().wall);
     let Some(handle) = api.presence.attach(&visitor.poi, connection) else {
         tracing::warn!(poi.id = %visitor.poi, client.address = %address, "a terminal has too many sockets open at once");
-        return Box::pin(tasks.track_future(close(socket, CloseReason::Draining)));
+        tasks.spawn(close(socket, CloseReason::Draining));
+        return;
     };
     let link = GatewayLink::new(clock.now(), Heartbeat::DEFAULT, api.body_limit());
     tracing::debug!(poi.id = %visitor.poi, connection.id = %handle.connection(), client.address = %address, "link opened");
@@ -107,7 +115,7 @@ fn serve(
         device_noted: None,
         _slot: slot,
     });
-    Box::pin(tasks.track_future(session.live()))
+    tasks.spawn(session.live());
 }
 
 struct Session {
@@ -248,9 +256,17 @@ impl Session {
     }
 
     async fn write(&mut self, message: Message) -> Result<(), CloseReason> {
+        // The socket was flushed last time, so it takes one message; hardly ever does it not take all of it at once.
+        self.socket.start_send_unpin(message).map_err(|_| CloseReason::Normal)?;
+        match poll_fn(|context| Poll::Ready(self.socket.poll_flush_unpin(context))).await {
+            Poll::Ready(flushed) => flushed.map_err(|_| CloseReason::Normal),
+            Poll::Pending => Box::pin(self.flush()).await,
+        }
+    }
+
+    async fn flush(&mut self) -> Result<(), CloseReason> {
         tokio::select! {
-            biased; // Hardly ever is anything else than the socket waited for.
-            sent = self.socket.send(message) => sent.map_err(|_| CloseReason::Normal),
+            flushed = self.socket.flush() => flushed.map_err(|_| CloseReason::Normal),
             () = tokio::time::sleep(WRITE_MAX) => Err(CloseReason::TooSlow),
             () = self.api.stopping.cancelled() => Err(CloseReason::Stopping),
         }
