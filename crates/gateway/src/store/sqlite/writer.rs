@@ -44,6 +44,9 @@ const LANE_BYTES_MAX: usize = 64 * 1024 * 1024;
 /// jobs, so they never gather, and each costs a few microseconds.
 const REST_WITH_MONEY: usize = 16;
 
+/// Fewer jobs of money than this let others have the core once before they are committed.
+const MONEY_GATHERS: usize = 16;
+
 /// How long notes gather before they are committed without money: nobody waits for them, the next payment takes them along,
 /// and it need not wait for an fsync of theirs.
 const REST_LINGER: Duration = Duration::from_millis(20);
@@ -226,6 +229,9 @@ impl Worker {
         let _ended = Ended(Arc::clone(&self.shared));
         while let Some(batch) = self.shared.next_batch() {
             self.commit(batch);
+            // Those whom it answered have more for the next batch: on a busy core they get to say so first, on an idle one
+            // this costs nothing.
+            std::thread::yield_now();
         }
     }
 
@@ -388,6 +394,12 @@ impl Shared {
         let mut queues = self.wake.wait_while(self.lock(), is_idle).unwrap_or_else(PoisonError::into_inner);
         let gathers =
             |q: &mut Queues| q.money.jobs.is_empty() && q.rest.jobs.len() < BATCH_JOBS_MAX && !q.stopping;
+        if queues.money.jobs.len() < MONEY_GATHERS {
+            // Whoever has just queued the first one is about to queue more, if it is on this very core.
+            drop(queues);
+            std::thread::yield_now();
+            queues = self.lock();
+        }
         queues = self
             .wake
             .wait_timeout_while(queues, REST_LINGER, gathers)
