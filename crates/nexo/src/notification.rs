@@ -106,6 +106,6 @@ mod tests {
         };
         let event: EventNotification = Notification::parse(reject.to_json()).unwrap().payload().unwrap();
         assert_eq!(event.event_to_notify, EventToNotify::REJECT);
-        assert_eq!(event.event_details.as_deref(), Some(RejectReason::NoResponse.event_details()));
+        assert_eq!(event.event_details.as_deref(), Some(RejectReason::NoResponse.event_details().as_ref()));
     }
 }

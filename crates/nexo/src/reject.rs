@@ -1,11 +1,13 @@
 //! Reject events: what a POS hears when its message found no terminal or could not be taken.
 
+use std::borrow::Cow;
+
 use base64::{Engine as _, engine::general_purpose::STANDARD};
 use bytes::Bytes;
 use serde::Serialize;
 
 use crate::{
-    EventToNotify, MessageCategory, MessageClass, MessageType,
+    ErrorCondition, EventToNotify, MessageCategory, MessageClass, MessageType,
     compose::{WireHeader, json, message},
 };
 
@@ -21,7 +23,7 @@ use crate::{
 #[derive(Debug, Clone)]
 pub struct Reject<'a> {
     /// Why.
-    pub reason: RejectReason,
+    pub reason: RejectReason<'a>,
     /// `SaleID` of the message; `None` is written as `N/A`.
     pub sale_id: Option<&'a str>,
     /// `POIID` of the message; `None` is written as `N/A`.
@@ -54,15 +56,15 @@ impl Reject<'_> {
             event_to_notify: EventToNotify::REJECT,
             time_stamp: self.time_stamp,
             rejected_message: STANDARD.encode(self.rejected),
-            event_details: self.reason.event_details(),
+            event_details: &self.reason.event_details(),
         });
         message("SaleToPOIRequest", &header, &category.request_member(), &body)
     }
 }
 
 /// Why a message was rejected.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
-pub enum RejectReason {
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum RejectReason<'a> {
     /// It never reached the terminal; it may be sent again as a new request.
     NotDelivered,
     /// It may have reached the terminal; its outcome has to be asked for.
@@ -75,12 +77,24 @@ pub enum RejectReason {
     Header,
     /// It was longer than the gateway takes.
     MessageTooLarge,
+    /// What a response would have said with a Failure, to a POS that does not wait for a response.
+    Refused {
+        /// The response's ErrorCondition.
+        condition: &'a ErrorCondition,
+        /// What is wrong, and what to do.
+        message: &'a str,
+    },
 }
 
-impl RejectReason {
+impl<'a> RejectReason<'a> {
     /// `EventDetails` as it is written on the wire, form-encoded. Clients compare the first four texts.
-    pub fn event_details(self) -> &'static str {
-        match self {
+    pub fn event_details(self) -> Cow<'a, str> {
+        Cow::Borrowed(match self {
+            Self::Refused { condition, message } => {
+                let mut pairs = form_urlencoded::Serializer::new(String::new());
+                pairs.append_pair("message", message).append_pair("errorCondition", condition.as_str());
+                return Cow::Owned(pairs.finish());
+            }
             Self::NotDelivered => {
                 "message=Failed+to+send+message+to+POI.+There+may+be+a+network+issue+or+it+may+not+have+the+websocket+connected."
             }
@@ -89,7 +103,7 @@ impl RejectReason {
             Self::NotAJsonObject => "message=Input+is+not+a+JSONObject",
             Self::Header => "message=Missing+or+invalid+MessageHeader",
             Self::MessageTooLarge => "message=Message+too+large",
-        }
+        })
     }
 }
 
@@ -163,6 +177,13 @@ mod tests {
             (RejectReason::NotAJsonObject, "message=Input+is+not+a+JSONObject"),
             (RejectReason::Header, "message=Missing+or+invalid+MessageHeader"),
             (RejectReason::MessageTooLarge, "message=Message+too+large"),
+            (
+                RejectReason::Refused {
+                    condition: &ErrorCondition::NOT_ALLOWED,
+                    message: "Use a new ServiceID.",
+                },
+                "message=Use+a+new+ServiceID.&errorCondition=NotAllowed",
+            ),
         ] {
             assert_eq!(reason.event_details(), text);
         }

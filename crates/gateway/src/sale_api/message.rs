@@ -46,7 +46,7 @@ pub(super) fn mark_repeated(response: &mut Response) {
 }
 
 /// A Reject event about a request that was read.
-pub(super) fn rejected(request: &Request, reason: RejectReason, now: WallMs) -> Response {
+pub(super) fn rejected(request: &Request, reason: RejectReason<'_>, now: WallMs) -> Response {
     let header = request.header();
     let (poi, sale) = (header.poi_id.as_str(), header.sale_id.as_str());
     json(reject(reason, Some(poi), Some(sale), Some(request.service_id().as_str()), request.bytes(), now))
@@ -118,6 +118,16 @@ pub(super) fn failure(
     json(failure.to_json())
 }
 
+/// The same for a Sale system that does not wait for a response: its client reads what is not `ok` as an event.
+pub(super) fn failure_event(
+    request: &Request,
+    condition: &ErrorCondition,
+    message: &str,
+    now: WallMs,
+) -> Response {
+    rejected(request, RejectReason::Refused { condition, message }, now)
+}
+
 /// What the ledger says about the exchange that a TransactionStatus asks for.
 pub(super) fn status(request: &Request, status: StatusAnswer, now: WallMs) -> Response {
     let reference = request.message_reference().unwrap_or_default();
@@ -142,7 +152,7 @@ pub(super) fn status(request: &Request, status: StatusAnswer, now: WallMs) -> Re
 }
 
 fn reject(
-    reason: RejectReason,
+    reason: RejectReason<'_>,
     poi_id: Option<&str>,
     sale_id: Option<&str>,
     service_id: Option<&str>,

@@ -340,6 +340,23 @@ async fn e21_an_async_call_to_an_absent_terminal_is_the_reject_event_in_both_dia
 }
 
 #[tokio::test]
+async fn what_an_async_call_did_wrong_is_a_reject_event_in_both_dialects() {
+    for dialect in DIALECTS {
+        let gateway = TestGateway::new().await.with_terminal(POI).await;
+        let sale = gateway.speaker(dialect).await;
+        sale.sync(payment(POI, "P1", "1.00")).await;
+        for wrong in [payment(POI, "P1", "2.00"), status_of(POI, "T1", "P1")] {
+            let heard = sale.r#async(wrong).await;
+            assert_eq!((heard.status, heard.content_type.as_str()), (200, "application/json"));
+            let details = heard.reject();
+            assert!(details.starts_with("message="), "{details}");
+            assert!(details.ends_with("&errorCondition=NotAllowed"), "{details}");
+        }
+        gateway.stop().await;
+    }
+}
+
+#[tokio::test]
 async fn a_busy_terminal_says_so_itself() {
     let mut gateway = TestGateway::new().await;
     gateway.connect(POI, Duration::from_secs(1)).await;

@@ -5,7 +5,7 @@ use axum::http::StatusCode;
 use axum::response::{IntoResponse as _, Response};
 use nexo::{RejectReason, Request};
 use relay::WallMs;
-use relay::exchange::{Answer, Heard};
+use relay::exchange::{Answer, Heard, ReplyMode};
 
 use super::super::message;
 use super::super::take::Refused;
@@ -14,15 +14,16 @@ use crate::http::body::BodyError;
 use crate::http::problem::{ClassicError, ErrorType};
 
 /// Writes what a desk answered to `request`.
-pub(super) fn write(request: &Request, heard: Heard, now: WallMs) -> Response {
+pub(super) fn write(request: &Request, mode: ReplyMode, heard: Heard, now: WallMs) -> Response {
     match heard.answer {
         Answer::Response(message) => message::json(message),
         Answer::Ok => message::ok(),
         Answer::NotDelivered => message::rejected(request, RejectReason::NotDelivered, now),
         Answer::NoResponse => message::rejected(request, RejectReason::NoResponse, now),
-        Answer::Failure { condition, message, exchange } => {
-            message::failure(request, condition, &message, exchange, now)
-        }
+        Answer::Failure { condition, message, exchange } => match mode {
+            ReplyMode::Sync => message::failure(request, condition, &message, exchange, now),
+            ReplyMode::Async => message::failure_event(request, &condition, &message, now),
+        },
         Answer::Status(status) => message::status(request, status, now),
         Answer::TryAgain => try_again().into_response(),
         Answer::TooMany => too_many(message::TOO_MANY_OF_TERMINAL).into_response(),
@@ -70,7 +71,8 @@ mod tests {
     async fn told(answer: Answer) -> (u16, String, String) {
         let bytes = br#"{"SaleToPOIRequest":{"MessageHeader":{"MessageClass":"Service","MessageCategory":"Payment","MessageType":"Request","ServiceID":"P1","SaleID":"TILL-1","POIID":"V400m-1"}}}"#;
         let request = Request::parse(bytes::Bytes::from_static(bytes)).unwrap();
-        let response = write(&request, Heard { answer, repeated: false, exchange: None }, WallMs(0));
+        let response =
+            write(&request, ReplyMode::Sync, Heard { answer, repeated: false, exchange: None }, WallMs(0));
         let retry = response.headers()["retry-after"].to_str().unwrap().to_owned();
         let status = response.status().as_u16();
         let body = response.into_body().collect().await.unwrap().to_bytes();

@@ -24,7 +24,7 @@ pub(super) async fn r#async(State(api): State<Arc<SaleApi>>, headers: HeaderMap,
 
 async fn send(api: &SaleApi, mode: ReplyMode, headers: &HeaderMap, body: Body) -> Response {
     match take(api, mode, headers, body).await {
-        Ok(reply) => api.tell(reply, answer::write),
+        Ok(reply) => api.tell(reply, |request, heard, now| answer::write(request, mode, heard, now)),
         Err(refused) => answer::refused(&refused, api.now()),
     }
 }

@@ -40,9 +40,10 @@ pub(super) fn write(
             ReplyMode::Async => message::rejected(request, RejectReason::NotDelivered, now),
         },
         Answer::NoResponse => message::rejected(request, RejectReason::NoResponse, now),
-        Answer::Failure { condition, message, exchange } => {
-            message::failure(request, condition, &message, exchange, now)
-        }
+        Answer::Failure { condition, message, exchange } => match mode {
+            ReplyMode::Sync => message::failure(request, condition, &message, exchange, now),
+            ReplyMode::Async => message::failure_event(request, &condition, &message, now),
+        },
         Answer::Status(status) => message::status(request, status, now),
         Answer::TryAgain => problem(try_again(), instance, now),
         Answer::TooMany => problem(too_many(message::TOO_MANY_OF_TERMINAL), instance, now),

@@ -35,9 +35,9 @@ const OPEN_TRIES: u32 = 5;
 /// Statements that a connection keeps prepared; there are some sixty.
 const STATEMENTS_KEPT: usize = 128;
 
-/// Pages that gather in the write-ahead log before they are moved into the database (16 MiB): the move is the longest
-/// pause of the writer, and few large ones cost less in all than many small ones.
-const CHECKPOINT_PAGES: i64 = 4_096;
+/// Pages that gather in the write-ahead log before the writer moves them itself (64 MiB), should the checkpointer not get
+/// to it.
+const CHECKPOINT_PAGES: i64 = 16_384;
 
 /// What the write-ahead log is cut down to once it has been moved, in bytes.
 const LOG_BYTES_MAX: i64 = 64 * 1024 * 1024;
@@ -61,6 +61,13 @@ pub(super) fn writing(path: &Path, now: WallMs) -> Result<Connection, OpenError>
 pub(super) fn reading(path: &Path) -> Result<Connection, rusqlite::Error> {
     let connection = open(path)?;
     connection.pragma_update(None, "query_only", true)?;
+    Ok(connection)
+}
+
+/// Opens a connection that moves the write-ahead log into the database.
+pub(super) fn checkpointing(path: &Path) -> Result<Connection, rusqlite::Error> {
+    let connection = open(path)?;
+    connection.pragma_update(None, "synchronous", "FULL")?;
     Ok(connection)
 }
 

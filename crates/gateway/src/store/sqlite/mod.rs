@@ -5,6 +5,7 @@
 //! take turns, and one that waits longer than 1.5 s fails. A failed one leaves nothing behind, and the next is tried as if
 //! nothing had been.
 
+mod checkpoint;
 mod columns;
 mod connect;
 mod credentials;
@@ -30,6 +31,7 @@ use super::{
     FleetError, KeyHash, LedgerAnswer, MerchantAccount, MerchantCode, NewCredential, NewTerminal, OpenError,
     Pending, Store, StoreCode, StoreDetails, StoreError, Terminal, TokenHash, TokenStanding, WallClock,
 };
+use checkpoint::Checkpointer;
 use readers::Readers;
 use writer::Writer;
 
@@ -38,6 +40,7 @@ pub(crate) struct SqliteStore {
     // Dropped in this order: the last connection that closes moves the write-ahead log into the database, and takes no
     // reader's pages away.
     readers: Readers,
+    _checkpointer: Checkpointer,
     writer: Writer,
     clock: WallClock,
 }
@@ -57,9 +60,12 @@ impl SqliteStore {
     pub(crate) fn open(path: &Path, clock: WallClock) -> Result<SqliteStore, OpenError> {
         let connection = connect::writing(path, clock())?;
         let readers = Readers::open(path).map_err(|error| connect::explain(path, error))?;
-        let writer = Writer::start(connection, Arc::clone(&clock))
-            .map_err(|error| OpenError::Failed { path: path.into(), problem: error.to_string() })?;
-        Ok(SqliteStore { readers, writer, clock })
+        let failed =
+            |error: std::io::Error| OpenError::Failed { path: path.into(), problem: error.to_string() };
+        let checkpointer = Checkpointer::start(path).map_err(failed)?;
+        let writer =
+            Writer::start(connection, checkpointer.checkpoints(), Arc::clone(&clock)).map_err(failed)?;
+        Ok(SqliteStore { readers, _checkpointer: checkpointer, writer, clock })
     }
 }
 

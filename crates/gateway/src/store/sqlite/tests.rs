@@ -473,6 +473,30 @@ fn a_read_that_nobody_waits_for_gives_its_connection_back() {
     });
 }
 
+#[test]
+fn the_log_does_not_grow_with_what_is_written() {
+    let file = SqliteFile::fresh();
+    let store = file.open_sqlite();
+    let message = Bytes::from(vec![b'x'; 100_000]);
+    run(async {
+        // Some 250 MB in all, in commits of a megabyte or two.
+        for n in 0..250_usize {
+            let asked: Vec<_> = (0..10)
+                .map(|m| {
+                    let mut admission = payment(10 * n + m, service_key(1, &format!("s{n}x{m}")), 0, START);
+                    admission.message = nexo::Kept::of(&message);
+                    store.ask(admit(&admission))
+                })
+                .collect();
+            for answer in asked {
+                answer.await.unwrap();
+            }
+        }
+    });
+    let log = std::fs::metadata(file.path.with_file_name("tillgate.db-wal")).unwrap().len();
+    assert!(log < 130_000_000, "{log} bytes");
+}
+
 // ---- The rows behind it ----
 
 #[test]

@@ -16,6 +16,7 @@ use relay::ledger::{Lane, LedgerError, Op, Outcome, Reply};
 use rusqlite::Connection;
 use tokio::sync::oneshot;
 
+use super::checkpoint::Checkpoints;
 use super::ledger;
 use crate::store::{LedgerAnswer, Pending, StoreError, WallClock};
 
@@ -111,9 +112,13 @@ trait Command: Send {
 
 impl Writer {
     /// Starts the thread. `clock` gives the time of those ops that bring none.
-    pub(super) fn start(connection: Connection, clock: WallClock) -> std::io::Result<Writer> {
+    pub(super) fn start(
+        connection: Connection,
+        checkpoints: Arc<Checkpoints>,
+        clock: WallClock,
+    ) -> std::io::Result<Writer> {
         let shared = Arc::new(Shared::default());
-        let worker = Worker { shared: Arc::clone(&shared), connection, clock, failing: false };
+        let worker = Worker { shared: Arc::clone(&shared), connection, checkpoints, clock, failing: false };
         let thread = std::thread::Builder::new().name("store-writer".into()).spawn(move || worker.run())?;
         Ok(Writer { shared, thread: Some(thread) })
     }
@@ -213,6 +218,7 @@ impl Queue {
 struct Worker {
     shared: Arc<Shared>,
     connection: Connection,
+    checkpoints: Arc<Checkpoints>,
     clock: WallClock,
     /// The last transaction failed: said once, and once more when it is over.
     failing: bool,
@@ -229,6 +235,7 @@ impl Worker {
         let _ended = Ended(Arc::clone(&self.shared));
         while let Some(batch) = self.shared.next_batch() {
             self.commit(batch);
+            self.checkpoints.committed(&self.connection);
             // Those whom it answered have more for the next batch: on a busy core they get to say so first, on an idle one
             // this costs nothing.
             std::thread::yield_now();
