@@ -1,8 +1,9 @@
 //! A gateway from its start to its end: the one place where everything is wired together.
 
+use std::fs::{File, TryLockError};
 use std::io;
 use std::net::SocketAddr;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -51,6 +52,8 @@ pub struct Running {
     links: CancellationToken,
     tasks: TaskTracker,
     cut: [DropGuard; 3],
+    /// Held, not read.
+    claim: File,
 }
 
 /// Why a gateway did not start. Each text says what to do.
@@ -70,6 +73,9 @@ pub enum StartError {
         /// Why.
         problem: io::Error,
     },
+    /// Another gateway runs on the same data.
+    #[error("another gateway runs on {}: stop it, or name another directory with data_dir or --data-dir", .0.display())]
+    DataDirTaken(PathBuf),
     /// The database can't be opened or read.
     #[error("{0}")]
     Database(String),
@@ -114,6 +120,7 @@ pub async fn start(config: Config) -> Result<Running, StartError> {
 
     let clock = Clock::start();
     let store = open_store(&config, clock).await?;
+    let claim = claim(&config.data_dir)?;
     let facts = store.facts().await.map_err(|error| StartError::Database(error.to_string()))?;
     let tasks = TaskTracker::new();
     let links = CancellationToken::new();
@@ -153,6 +160,7 @@ pub async fn start(config: Config) -> Result<Running, StartError> {
         links,
         tasks,
         cut,
+        claim,
     })
 }
 
@@ -223,6 +231,18 @@ pub(crate) async fn open_store(config: &Config, clock: Clock) -> Result<Arc<dyn 
     }
 }
 
+/// Two gateways on one database would each believe the other's terminals absent: only one may run. The operating system
+/// ends the claim with the process, whatever ends that.
+fn claim(data_dir: &Path) -> Result<File, StartError> {
+    let problem = |problem| StartError::DataDir { path: data_dir.to_owned(), problem };
+    let file = File::create(data_dir.join("gateway.lock")).map_err(problem)?;
+    match file.try_lock() {
+        Ok(()) => Ok(file),
+        Err(TryLockError::WouldBlock) => Err(StartError::DataDirTaken(data_dir.to_owned())),
+        Err(TryLockError::Error(error)) => Err(problem(error)),
+    }
+}
+
 impl Running {
     /// Where it listens for plain HTTP, with the port that it got.
     pub fn http_address(&self) -> SocketAddr {
@@ -242,7 +262,7 @@ impl Running {
     /// Stops: takes no more requests, lets those under way finish for as long as the configuration allows, then tells
     /// the terminals (close code 1001), and returns when the database has written everything.
     pub async fn stop(self) {
-        let Running { drain_max, sockets, links, tasks, admin, cut: _cut, .. } = self;
+        let Running { drain_max, sockets, links, tasks, admin, cut: _cut, claim: _claim, .. } = self;
         sockets.stop.cancel();
         sockets.tasks.close();
         if timeout(drain_max, sockets.tasks.wait()).await.is_err() {

@@ -151,3 +151,12 @@ fn version_and_help_are_there() {
         assert!(run(&[command, "--help"]).status.success(), "{command}");
     }
 }
+
+#[test]
+fn a_second_gateway_on_the_same_data_does_not_start() {
+    let data = tempfile::tempdir().unwrap();
+    let path = data.path().to_str().unwrap();
+    let _demo = Demo::start_in(tempfile::tempdir().unwrap(), &["--data-dir", path]);
+    let text = fails(&["serve", "--listen", "127.0.0.1:0", "--data-dir", path]);
+    assert!(text.starts_with(&format!("error: another gateway runs on {path}: stop it")), "{text}");
+}

@@ -44,7 +44,7 @@ pub(crate) enum NotTaken {
 }
 
 impl Exchanges {
-    /// `per_key` requests of any one credential may wait at once.
+    /// Of any one credential `per_key` requests may wait, or be open at their terminals, at once.
     pub(crate) fn new(presence: Arc<Presence>, directory: Arc<Directory>, per_key: u32) -> Exchanges {
         Exchanges { presence, directory, places: Places::new(per_key) }
     }
@@ -63,7 +63,7 @@ impl Exchanges {
         reply: ReplyMode,
         wait: Duration,
     ) -> Result<(relay::CallId, Heard), NotTaken> {
-        let Some(_place) = self.places.take(&caller.credential) else {
+        let Some(place) = self.places.take(&caller.credential) else {
             tracing::info!(credential.id = %caller.credential, limit = "exchanges_per_key", "over a limit");
             return Err(NotTaken::TooMany);
         };
@@ -90,9 +90,11 @@ impl Exchanges {
             delivery: ids::delivery_id(now),
             wait: wait.clamp(Duration::from_secs(1), WAIT_MAX),
             reply,
+            hold: place.clone(),
             request,
         };
         let heard = self.presence.call(standing, call).await;
+        drop(place);
         Ok((id, heard))
     }
 

@@ -1,11 +1,11 @@
-//! How many requests of one credential may wait for terminals at once.
+//! How many requests of one credential may be open at once: those that wait, and those that a terminal still has.
 
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, PoisonError};
 
 use crate::store::CredentialId;
 
-/// Counts waiting requests by credential; one without any is not kept, so that there are never more than sockets.
+/// Counts requests by credential; one without any is not kept.
 #[derive(Debug)]
 pub(super) struct Places {
     most: u32,
@@ -26,14 +26,14 @@ impl Places {
     }
 
     /// A place, unless all of this credential's are taken.
-    pub(super) fn take(self: &Arc<Self>, credential: &CredentialId) -> Option<Place> {
+    pub(super) fn take(self: &Arc<Self>, credential: &CredentialId) -> Option<Arc<Place>> {
         let mut taken = self.taken.lock().unwrap_or_else(PoisonError::into_inner);
         let open = taken.get(credential).copied().unwrap_or(0);
         if open >= self.most {
             return None;
         }
         taken.insert(credential.clone(), open + 1);
-        Some(Place { places: self.clone(), credential: credential.clone() })
+        Some(Arc::new(Place { places: self.clone(), credential: credential.clone() }))
     }
 }
 

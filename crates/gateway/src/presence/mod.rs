@@ -283,7 +283,7 @@ impl Presence {
                     }
                 }
                 Effect::Alarm(delivery, what) => {
-                    tracing::error!(poi.id = %inner.desk.poi(), delivery.id = %delivery, "{what}; kept as evidence");
+                    tracing::error!(poi.id = %inner.desk.poi(), delivery.id = %delivery, "{what}");
                 }
             }
         }

@@ -4,6 +4,7 @@
 //! commit wakes one task and not one for each op. There are never more of them than ops that the store has taken, which its
 //! lanes bound.
 
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::{Arc, Mutex};
 
 use relay::exchange::OpId;
@@ -58,7 +59,13 @@ pub(super) fn spawn(presence: &Arc<Presence>, stopped: CancellationToken) {
             std::mem::swap(&mut taken, &mut *lock(&replies.waiting));
             let Some(presence) = weak.upgrade() else { return };
             for Replied { counter, op, reply } in taken.drain(..) {
-                presence.ledger_replied(&counter, op, reply);
+                // A desk that panics must not take the replies of all others with it.
+                let brought = AssertUnwindSafe(|| presence.ledger_replied(&counter, op, reply));
+                if catch_unwind(brought).is_err() {
+                    tracing::error!(
+                        "a desk panicked over a reply of the ledger; its exchanges may stay open"
+                    );
+                }
             }
         }
     });

@@ -98,23 +98,17 @@ fn serve(
     let connection = ids::connection_id(clock.now().wall);
     let Some(handle) = api.presence.attach(&visitor.poi, connection) else {
         tracing::warn!(poi.id = %visitor.poi, client.address = %address, "a terminal has too many sockets open at once");
-        tasks.spawn(close(socket, CloseReason::Draining));
+        tasks.spawn(async move {
+            close(socket, CloseReason::Draining).await;
+            drop(slot);
+        });
         return;
     };
     let link = GatewayLink::new(clock.now(), Heartbeat::DEFAULT, api.body_limit());
     tracing::debug!(poi.id = %visitor.poi, connection.id = %handle.connection(), client.address = %address, "link opened");
     let alarm = Box::pin(sleep_until(clock.instant(clock.now().mono + ALARM_MAX)));
-    let session = Box::new(Session {
-        handle,
-        api,
-        visitor,
-        placement,
-        link,
-        alarm,
-        socket,
-        device_noted: None,
-        _slot: slot,
-    });
+    let session =
+        Box::new(Session { handle, api, visitor, placement, link, alarm, socket, device_noted: None, slot });
     tasks.spawn(session.live());
 }
 
@@ -130,7 +124,7 @@ struct Session {
     socket: WebSocket,
     /// When telemetry was last kept, on the monotonic clock.
     device_noted: Option<Duration>,
-    _slot: Slot,
+    slot: Slot,
 }
 
 impl Session {
@@ -141,9 +135,10 @@ impl Session {
         };
         tracing::debug!(poi.id = %self.visitor.poi, connection.id = %self.handle.connection(), code = reason.code(), "link closed");
         // Departs first, so that nobody waits for a polite farewell to know that the terminal is gone.
-        let Session { handle, socket, _slot, .. } = *self;
+        let Session { handle, socket, slot, .. } = *self;
         drop(handle);
         Box::pin(close(socket, reason)).await;
+        drop(slot);
     }
 
     /// Until the link ends; says why.
@@ -256,7 +251,8 @@ impl Session {
     }
 
     async fn write(&mut self, message: Message) -> Result<(), CloseReason> {
-        // The socket was flushed last time, so it takes one message; hardly ever does it not take all of it at once.
+        // What was written before is flushed, and the answer to a ping that may wait goes along. Hardly ever does the socket
+        // not take all of it at once.
         self.socket.start_send_unpin(message).map_err(|_| CloseReason::Normal)?;
         match poll_fn(|context| Poll::Ready(self.socket.poll_flush_unpin(context))).await {
             Poll::Ready(flushed) => flushed.map_err(|_| CloseReason::Normal),

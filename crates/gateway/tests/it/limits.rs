@@ -164,3 +164,24 @@ fn raise_open_files() {
     let Rlimit { maximum, .. } = getrlimit(Resource::Nofile);
     setrlimit(Resource::Nofile, Rlimit { current: maximum, maximum }).unwrap();
 }
+
+#[tokio::test]
+async fn a_request_that_nobody_waits_for_any_more_keeps_its_place_until_it_has_ended() {
+    let gateway = limited(Limits { exchanges_per_key: 1, ..Limits::default() }).await;
+    let mut terminal = ScriptedTerminal::connect(&gateway, POI).await;
+    let sale = gateway.sale().await;
+    let (heard, delivered) = tokio::join!(sale.r#async(payment(POI, "P1", "1.00")), async {
+        let delivered = terminal.delivered().await;
+        terminal.received(&delivered).await;
+        delivered
+    });
+    assert_eq!(heard.text(), "ok");
+    let over = sale.sync(payment("NoSuch-1", "P2", "1.00")).await;
+    assert_too_many(Dialect::Classic, &over, "exchanges_per_key");
+    terminal.succeed(&delivered).await;
+    let started = Instant::now();
+    while sale.sync(payment("NoSuch-1", "P3", "1.00")).await.status == 429 {
+        assert!(started.elapsed() < SOON, "the place is not given back");
+        tokio::time::sleep(std::time::Duration::from_millis(5)).await;
+    }
+}

@@ -84,7 +84,11 @@ impl Desk {
             return;
         }
         let Some(index) = self.find_delivery(delivery) else { return };
-        if !self.exchanges[index].record.received {
+        let x = &self.exchanges[index];
+        // What is just being settled as never reached stays so, whatever a terminal says that breaks its rules.
+        let denied = matches!(&x.state, State::Settling(s) if !may_become(&s.outcome, &Outcome::Unknown))
+            || self.hellos.front().is_some_and(|hello| hello.settles(delivery));
+        if !x.record.received && !denied {
             self.has_it(index);
             self.store(Purpose::Note, Op::NoteReceived(delivery.clone()));
         }
@@ -185,12 +189,11 @@ impl Desk {
             let delivery = x.record.delivery.clone();
             return self.keep(now, &delivery, evidence, vec![source], "not delivered yet");
         }
-        self.has_it(index);
-        let x = &mut self.exchanges[index];
         let verdict = verdict(&x.record, report);
         if let State::Settling(settling) = &x.state {
             if is_same(&settling.outcome, &verdict.outcome) {
-                return x.reported_by(source);
+                x.reported_by(source);
+                return self.has_it(index);
             }
             if !may_become(&settling.outcome, &verdict.outcome) {
                 return self.conflict(now, index, verdict, vec![source]);
@@ -198,6 +201,7 @@ impl Desk {
         } else if !may_become(&x.record.outcome, &verdict.outcome) {
             if is_same(&x.record.outcome, &verdict.outcome) {
                 let delivery = x.record.delivery.clone();
+                self.has_it(index);
                 return match (verdict.evidence, verdict.problem) {
                     // What can't be used is kept all the same: it may be another one than before.
                     (Some(evidence), Some(problem)) => {
@@ -209,6 +213,7 @@ impl Desk {
             return self.conflict(now, index, verdict, vec![source]);
         }
         x.reported_by(source);
+        self.has_it(index);
         self.settle(now, index, verdict.outcome, verdict.evidence, verdict.problem);
         if let State::Settling(settling) = &mut self.exchanges[index].state {
             settling.response = verdict.response;
@@ -227,13 +232,21 @@ impl Desk {
         };
         let why = match self.exchanges[index].record.outcome {
             Outcome::Refused(_) | Outcome::NeverReached => {
-                "a result for a request that counts as not delivered"
+                "a result for a request that counts as not delivered; kept as evidence"
             }
-            _ => "a second, different result",
+            _ => "a second, different result; kept as evidence",
         };
         self.effects.push_back(Effect::Alarm(delivery.clone(), why));
         let evidence = Evidence { kind: EvidenceKind::Conflict, message };
         self.keep(now, &delivery, evidence, sources, "differs from the recorded result");
+    }
+
+    /// Nobody can tell any more what became of it: that is for a person to find out.
+    pub(super) fn alarm_if_final(&mut self, delivery: &DeliveryId, outcome: &Outcome) {
+        if matches!(outcome, Outcome::UnknownFinal(_)) {
+            let why = "nobody can tell whether a request ran; look at the terminal's receipt";
+            self.effects.push_back(Effect::Alarm(delivery.clone(), why));
+        }
     }
 
     fn keep_orphan(&mut self, now: Now, delivery: &DeliveryId, message: Kept, source: Vec<Source>) {
@@ -374,6 +387,7 @@ impl Desk {
             Ok(_) => {
                 let outcome = settling.outcome.clone();
                 let problem = settling.problem.clone();
+                self.alarm_if_final(delivery, &outcome);
                 self.finish(now, index, &outcome, problem);
             }
         }

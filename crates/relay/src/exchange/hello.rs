@@ -54,6 +54,11 @@ impl PendingHello {
         self.since + HELLO_MAX
     }
 
+    /// Whether what it proved about this delivery is on its way to the disk.
+    pub(super) fn settles(&self, delivery: &DeliveryId) -> bool {
+        matches!(&self.stage, Stage::Settling { settled, .. } if settled.iter().any(|(d, _)| d == delivery))
+    }
+
     fn connection(&self) -> &ConnectionId {
         &self.arrival.welcome.connection_id
     }
@@ -208,6 +213,7 @@ impl Desk {
     /// What a `hello` proved is on disk; those who wait in memory hear it.
     fn apply(&mut self, now: Now, settled: Vec<(DeliveryId, Outcome)>) {
         for (delivery, outcome) in settled {
+            self.alarm_if_final(&delivery, &outcome);
             let Some(index) = self.find_delivery(&delivery) else { continue };
             if matches!(self.exchanges[index].state, State::Loose | State::Queued | State::Written { .. }) {
                 self.finish(now, index, &outcome, None);

@@ -17,7 +17,9 @@ mod deliver;
 mod hello;
 mod inquire;
 
+use std::any::Any;
 use std::collections::VecDeque;
+use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
@@ -121,7 +123,12 @@ pub struct Call {
     pub wait: Duration,
     /// What it waits for.
     pub reply: ReplyMode,
+    /// Let go when neither the call nor its exchange is open any more: the caller's own account of how many are.
+    pub hold: Hold,
 }
+
+/// See [`Call::hold`].
+pub type Hold = Arc<dyn Any + Send + Sync>;
 
 /// What a call waits for. Abort and InputUpdate have no response, so they are always waited for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -277,6 +284,8 @@ struct Exchange {
     /// The same as it may be kept.
     kept: Kept,
     caller: Caller,
+    /// None for one that was taken back from the ledger.
+    _hold: Option<Hold>,
     state: State,
     /// When the POS that brought it gives up.
     deadline: Duration,

@@ -219,6 +219,7 @@ impl Pair {
             delivery,
             wait,
             reply: ask.reply,
+            hold: std::sync::Arc::new(()),
             request,
         };
         let asked = Asked {

@@ -255,3 +255,31 @@ fn a_debt_waits_in_the_lane_of_money() {
     let delivery = relay::DeliveryId::parse("d_1").unwrap();
     assert_eq!(Op::OweWebhook(delivery).lane(), relay::ledger::Lane::Money);
 }
+
+#[test]
+fn what_is_being_settled_as_never_reached_is_not_told_ok_whatever_the_terminal_says_then() {
+    let mut pair = Pair::connected();
+    pair.transmits = false;
+    let sent = pair.send(&asynchronous("42"));
+    pair.drive();
+    pair.mode = Mode::Stalled;
+    pair.cut_link();
+    // A terminal that breaks its rules says that it has what was never written to it.
+    let delivery = pair.record("42").expect("a record").delivery.clone();
+    pair.gateway.handle_received(&pair.sockets[0].id.clone(), &delivery);
+    assert_eq!(pair.answer(sent), None);
+    pair.mode = Mode::Prompt;
+    pair.drive();
+    assert_eq!(pair.answer(sent), Some(Answer::NotDelivered));
+}
+
+#[test]
+fn what_nobody_can_tell_any_more_raises_an_alarm() {
+    let mut pair = Pair::connected();
+    pair.works = false;
+    assert_eq!(pair.ask(&asynchronous("42")), Some(Answer::Ok));
+    pair.board_again();
+    pair.arrive();
+    assert!(matches!(pair.outcome("42"), Some(Outcome::UnknownFinal(_))), "{:?}", pair.outcome("42"));
+    assert_eq!(pair.alarms.len(), 1);
+}

@@ -201,7 +201,7 @@ impl Shared {
 impl Queue {
     /// Moves up to `jobs_max` jobs, and no more bytes than a batch may have, to the end of `batch`.
     fn move_into(&mut self, batch: &mut Vec<Job>, jobs_max: usize) {
-        let mut bytes: usize = batch.iter().map(|job| job.bytes).sum();
+        let mut bytes = 0;
         for _ in 0..jobs_max {
             if bytes >= BATCH_BYTES_MAX {
                 return;

@@ -19,4 +19,9 @@ DROP TABLE told;
 
 ALTER TABLE told_by_exchange RENAME TO told;
 
-DELETE FROM exchange_events WHERE what IN ('admitted', 'received', 'answered', 'refused', 'never_reached', 'unknown_final');
+DELETE FROM exchange_events
+WHERE what IN ('admitted', 'received') OR EXISTS (
+    SELECT 1 FROM exchanges e
+    WHERE e.seq = exchange_events.exchange AND e.outcome = exchange_events.what
+        AND e.outcome_detail = exchange_events.detail AND e.settled_at = exchange_events.at
+);
