@@ -9,6 +9,8 @@ use http_body::Body as _;
 use http_body_util::BodyExt as _;
 use tokio::time::timeout;
 
+use super::unread::DISCARD_MAX;
+
 /// How much of a body is read, and for how long.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct BodyLimits {
@@ -19,12 +21,6 @@ pub(crate) struct BodyLimits {
     /// The longest time for all of it.
     pub(crate) time: Duration,
 }
-
-/// How much of a body that is too large is read and thrown away, so that its sender is still there to read the answer.
-const DISCARD_MAX: usize = 1024 * 1024;
-
-/// And for how long.
-const DISCARD_TIME_MAX: Duration = Duration::from_secs(2);
 
 /// Why there is no body.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
@@ -97,7 +93,6 @@ async fn collect(mut body: Body, limits: BodyLimits) -> Result<Bytes, BodyError>
             };
         let Ok(data) = frame.into_data() else { continue }; // Trailers say nothing that we use.
         if first.len() + rest.len() + data.len() > limit {
-            discard(body).await;
             return Err(BodyError::TooLarge { limit });
         }
         match (first.is_empty(), rest.is_empty()) {
@@ -112,20 +107,6 @@ async fn collect(mut body: Body, limits: BodyLimits) -> Result<Bytes, BodyError>
         }
     }
     Ok(if rest.is_empty() { first } else { rest.freeze() })
-}
-
-async fn discard(mut body: Body) {
-    let throw_away = async {
-        let mut read = 0;
-        while let Some(Ok(frame)) = body.frame().await {
-            read += frame.data_ref().map_or(0, Bytes::len);
-            if read > DISCARD_MAX {
-                return;
-            }
-        }
-    };
-    // Whoever sends more than that, or slower, may find the connection closed instead of an answer.
-    let _ = timeout(DISCARD_TIME_MAX, throw_away).await;
 }
 
 #[cfg(test)]

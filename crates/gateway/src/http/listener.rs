@@ -12,8 +12,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use axum::Router;
-use axum::body::Body;
-use axum::http::{HeaderName, HeaderValue, Request};
+use axum::http::{HeaderName, HeaderValue, Request, header};
 use hyper::body::Incoming;
 use hyper::server::conn::http1;
 use hyper::service::{Service as _, service_fn};
@@ -30,6 +29,7 @@ use tokio_util::task::TaskTracker;
 
 use super::host::Hosts;
 use super::patience::Patience;
+use super::unread;
 use super::write_stall::{self, WriteStall};
 
 /// Connections at once, of all kinds and over all ports. More than one process may have open files for on most machines, so
@@ -39,6 +39,9 @@ pub(crate) const CONNECTIONS_MAX: usize = 1_000_000;
 /// Tells clients to open a new connection rather than to use one that we may be about to end ([`Patience::header`]): a payment
 /// that meets the end of its connection has no answer, and no client may send it again by itself.
 const KEPT_FOR: HeaderValue = HeaderValue::from_static("timeout=5");
+
+/// Tells them that this was the connection's last answer.
+const NOT_KEPT: HeaderValue = HeaderValue::from_static("close");
 
 const KEEP_ALIVE: HeaderName = HeaderName::from_static("keep-alive");
 
@@ -193,18 +196,24 @@ where
     let Peer(address) = peer;
     let router = TowerToHyperService::new(router);
     let hosts = sockets.hosts.clone();
+    let unread_body = sockets.patience.unread_body;
     let service = service_fn(move |mut request: Request<Incoming>| {
         let misdirected = hosts.check(request.uri(), request.headers()).err();
         let refused = misdirected.map(|misdirected| misdirected.response(request.uri().path()));
         request.extensions_mut().insert(peer);
         request.extensions_mut().insert(slot.clone());
-        let answer = refused.is_none().then(|| router.call(request.map(Body::new)));
-        async {
+        let asked_first = request.headers().contains_key(header::EXPECT);
+        let (head, body) = request.into_parts();
+        let (body, unread) = unread::lend(body);
+        let answer = refused.is_none().then(|| router.call(Request::from_parts(head, body)));
+        async move {
             let mut response = match (answer, refused) {
                 (Some(answer), _) => answer.await?,
                 (None, refused) => refused.unwrap_or_default(),
             };
-            response.headers_mut().insert(KEEP_ALIVE, KEPT_FOR);
+            let is_kept = unread.discard(asked_first, response.status(), unread_body).await;
+            let (name, value) = if is_kept { (KEEP_ALIVE, KEPT_FOR) } else { (header::CONNECTION, NOT_KEPT) };
+            response.headers_mut().insert(name, value);
             Ok::<_, Infallible>(response)
         }
     });
@@ -252,6 +261,7 @@ fn is_of_one_connection(error: &io::Error) -> bool {
 
 #[cfg(test)]
 mod tests {
+    use axum::body::Body;
     use axum::extract::Extension;
     use axum::routing::get;
     use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _, DuplexStream, duplex};

@@ -7,4 +7,5 @@ pub(crate) mod patience;
 pub(crate) mod peer;
 pub(crate) mod problem;
 pub(crate) mod tls;
+mod unread;
 mod write_stall;

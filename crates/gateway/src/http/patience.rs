@@ -19,6 +19,9 @@ pub struct Patience {
     pub body_silence: Duration,
     /// For a whole body: 128 KiB over the slowest mobile network that a till is run on (5 KiB/s), rounded up.
     pub body: Duration,
+    /// For the rest of a body that nobody wants, before its request is refused. Most of it is there already; a network that
+    /// needs longer loses its connection, and maybe the answer.
+    pub unread_body: Duration,
     /// Without a byte of an answer being taken. A network that is gone for longer has lost its connections; a terminal's link
     /// is closed before that, with a reason.
     pub write_stall: Duration,
@@ -31,6 +34,7 @@ impl Default for Patience {
             header: Duration::from_secs(10),
             body_silence: Duration::from_secs(10),
             body: Duration::from_secs(30),
+            unread_body: Duration::from_secs(5),
             write_stall: Duration::from_secs(30),
         }
     }

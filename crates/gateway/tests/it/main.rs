@@ -16,3 +16,4 @@ mod scripted_terminal;
 mod slow_clients;
 mod support;
 mod tls;
+mod unread_bodies;

@@ -16,8 +16,14 @@ const SHORT: Duration = Duration::from_millis(300);
 /// Longer than any test waits.
 const LONG: Duration = Duration::from_secs(600);
 
-const PATIENT: Patience =
-    Patience { tls_handshake: LONG, header: LONG, body_silence: LONG, body: LONG, write_stall: LONG };
+const PATIENT: Patience = Patience {
+    tls_handshake: LONG,
+    header: LONG,
+    body_silence: LONG,
+    body: LONG,
+    unread_body: LONG,
+    write_stall: LONG,
+};
 
 async fn gateway(patience: Patience) -> TestGateway {
     TestGateway::configured(Config { patience, ..Config::default() }).await
@@ -155,6 +161,7 @@ async fn whoever_waits_for_an_answer_is_not_cut_off_by_any_of_these() {
         header: SHORT,
         body_silence: SHORT,
         body: SHORT,
+        unread_body: SHORT,
         write_stall: SHORT,
     };
     let gateway = gateway(short).await;
