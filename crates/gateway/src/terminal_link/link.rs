@@ -29,7 +29,7 @@ use crate::ids;
 use crate::presence::LinkHandle;
 
 /// Read buffer of an idle link in bytes, and the most that is read at once. The WebSocket library allocates it at once, and
-/// most links are idle: see the figures in `docs/decisions.md`. A `hello` would make a smaller one as large as this.
+/// most links are idle. A `hello` would make a smaller one as large as this.
 const READ_BUFFER: usize = 1024;
 
 /// How long a terminal may take to read one frame before it counts as too slow a reader (4429).
