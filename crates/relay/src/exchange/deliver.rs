@@ -282,6 +282,9 @@ impl Desk {
                     x.reported_by(source);
                 }
             }
+            // It came for a delivery that was not written yet, and which has been since: to acknowledge it now would have the
+            // terminal forget that.
+            Some(x) if x.is_running() => {}
             _ => self.recorded(&sources, delivery, problem),
         }
     }
@@ -598,6 +601,11 @@ impl Exchange {
         let may_name_one = self.asks_for.is_some()
             || (self.rejoined && self.record.category == MessageCategory::TRANSACTION_STATUS);
         may_name_one && is_not_found(message)
+    }
+
+    /// Whether nothing has decided it yet.
+    fn is_running(&self) -> bool {
+        self.record.outcome.is_undecided() && !matches!(self.state, State::Settling(_))
     }
 
     /// One more who gets `recorded` once its outcome is on disk.

@@ -480,3 +480,23 @@ proptest! {
         run(&steps, kinds, wait_seconds);
     }
 }
+
+#[test]
+fn a_result_that_comes_before_its_delivery_does_not_have_the_terminal_forget_that() {
+    let steps = [
+        Step::Connect,
+        Step::Till(1),
+        Step::Connect,
+        Step::Live(1),
+        Step::Misfit(6),
+        Step::Hear(0),
+        Step::Stale,
+        Step::Hears(false),
+        Step::Till(1),
+        Step::Async(0),
+        Step::Till(0),
+        Step::Drive,
+        Step::CrashGateway(0),
+    ];
+    run(&steps, u64::MAX, 1);
+}
