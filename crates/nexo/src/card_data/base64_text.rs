@@ -1,19 +1,13 @@
 //! Texts in Base64 within a text.
 
+use std::borrow::Cow;
 use std::ops::Range;
 
 use base64::Engine;
-use base64::engine::{DecodePaddingMode, GeneralPurpose, GeneralPurposeConfig};
-use base64::{alphabet, engine::general_purpose};
+use base64::engine::general_purpose;
 
 /// Shorter runs hold no card number, and no name with a value that would be worth it: 12 bytes.
 pub(super) const RUN_MIN: usize = 16;
-
-const LENIENT: GeneralPurposeConfig = GeneralPurposeConfig::new()
-    .with_decode_padding_mode(DecodePaddingMode::Indifferent)
-    .with_decode_allow_trailing_bits(true);
-const STANDARD: GeneralPurpose = GeneralPurpose::new(&alphabet::STANDARD, LENIENT);
-const URL_SAFE: GeneralPurpose = GeneralPurpose::new(&alphabet::URL_SAFE, LENIENT);
 
 /// Whether a byte may stand in Base64, in the standard alphabet or the one for URLs.
 pub(super) const fn is_base64(byte: u8) -> bool {
@@ -39,11 +33,14 @@ const VALUES: [u8; 256] = {
     values
 };
 
+/// So many characters of a run show whether it is a text.
+pub(super) const HEAD: usize = 64;
+
 /// Whether a run of Base64 begins as a text does. Encrypted and other binary data is found out within a few bytes, as are
 /// words that only look like Base64.
 pub(super) fn begins_like_text(run: &[u8]) -> bool {
     let (mut seen, mut odd) = (0, 0);
-    for group in run.chunks_exact(4).take(16) {
+    for group in run.chunks_exact(4).take(HEAD / 4) {
         for byte in three_bytes(group) {
             seen += 1;
             odd += u32::from(is_odd(byte));
@@ -80,45 +77,115 @@ fn is_odd(byte: u8) -> bool {
     matches!(byte, 0x01..=0x08 | 0x0B | 0x0C | 0x0E..=0x1F | 0x7F..)
 }
 
-/// The parts of a run that may be Base64 by themselves: all of it, and what stands between characters that only one
-/// alphabet has.
-pub(super) fn parts(run: &[u8], mut part: impl FnMut(Range<usize>)) {
-    if begins_like_text(run) {
-        part(0..run.len());
+/// A run of at least [`RUN_MIN`] characters of Base64, and the lines that follow it.
+pub(super) struct Run<'t> {
+    /// Without what separates its lines, and without its padding.
+    pub(super) chars: Cow<'t, [u8]>,
+    /// Where it begins and ends in the text.
+    pub(super) start: usize,
+    pub(super) end: usize,
+    /// Of each line: which of `chars` is its first, and where that stands in the text.
+    lines: Vec<(usize, usize)>,
+}
+
+impl Run<'_> {
+    /// Where it stands in the text.
+    pub(super) fn range(&self) -> Range<usize> {
+        self.start..self.end
     }
-    let mut split = |is_end: fn(&u8) -> bool| {
-        let mut start = 0;
-        for piece in run.split(is_end) {
-            if piece.len() >= RUN_MIN && piece.len() < run.len() && begins_like_text(piece) {
-                part(start..start + piece.len());
-            }
-            start += piece.len() + 1;
+
+    /// Where one of `chars` stands in the text.
+    pub(super) fn place(&self, index: usize) -> usize {
+        let line = self.lines.partition_point(|(first, _)| *first <= index);
+        self.lines[..line].last().map_or(self.start, |(first, place)| place + index - first)
+    }
+}
+
+/// Every run of at least [`RUN_MIN`] characters. A line break, a tab or blanks end none, if more of Base64 follows.
+pub(super) fn runs<'t>(text: &'t [u8], mut run: impl FnMut(Run<'t>)) {
+    let length = |from: usize| text[from..].iter().take_while(|b| is_base64(**b)).count();
+    let mut at = 0;
+    while at < text.len() {
+        let start = at;
+        let mut end = start + length(start);
+        at = end + 1;
+        if end - start < RUN_MIN {
+            continue;
         }
-    };
-    if run.iter().any(|b| !b.is_ascii_alphanumeric()) {
-        split(|byte| matches!(byte, b'-' | b'_'));
-        split(|byte| matches!(byte, b'-' | b'_' | b'+' | b'/'));
+        let mut chars = Cow::Borrowed(&text[start..end]);
+        let mut lines = vec![(0, start)];
+        loop {
+            let next = end + text[end..].iter().take_while(|b| is_break(**b)).count();
+            let more = length(next);
+            if more == 0 {
+                break;
+            }
+            lines.push((chars.len(), next));
+            end = next + more;
+            chars.to_mut().extend_from_slice(&text[next..end]);
+        }
+        at = end.max(at);
+        run(Run { chars, start, end, lines });
     }
 }
 
-fn engine(part: &[u8]) -> &'static GeneralPurpose {
-    if part.iter().any(|b| matches!(b, b'-' | b'_')) { &URL_SAFE } else { &STANDARD }
+/// What may stand between two lines of Base64.
+fn is_break(byte: u8) -> bool {
+    matches!(byte, b' ' | b'\t' | b'\r' | b'\n')
 }
 
-/// The part without a last character that no whole byte is left for, as when the text was cut off.
-pub(super) fn whole(part: &[u8]) -> &[u8] {
-    if part.len() % 4 == 1 { &part[..part.len() - 1] } else { part }
+/// Where in a run Base64 may begin: where a line of some length does, or behind a character that only one alphabet has.
+/// No more than four, for those that are a multiple of four apart are read as one.
+pub(super) fn starts(run: &Run<'_>, mut start: impl FnMut(usize)) {
+    let mut seen = [false; 4];
+    for (index, (first, _)) in run.lines.iter().enumerate() {
+        let end = run.lines.get(index + 1).map_or(run.chars.len(), |(next, _)| *next);
+        starts_in(&run.chars[..end], *first, |at| {
+            if !seen[at % 4] && begins_like_text(&run.chars[at..]) {
+                seen[at % 4] = true;
+                start(at);
+            }
+        });
+        if seen == [true; 4] {
+            break;
+        }
+    }
 }
 
-/// Decodes a part without its padding.
-pub(super) fn decode(part: &[u8]) -> Option<Vec<u8>> {
-    engine(part).decode(whole(part)).ok()
+/// Where in a line, which begins at `first`, Base64 may begin.
+pub(super) fn starts_in(line: &[u8], first: usize, mut start: impl FnMut(usize)) {
+    let Some(last) = line.len().checked_sub(RUN_MIN).filter(|last| first <= *last) else { return };
+    start(first);
+    let marks = line[first..last].iter().enumerate().filter(|(_, b)| !b.is_ascii_alphanumeric());
+    for (mark, _) in marks {
+        start(first + mark + 1);
+    }
 }
 
-/// Decodes a part into `out`, if it fits.
-pub(super) fn decode_into<'a>(part: &[u8], out: &'a mut [u8]) -> Option<&'a [u8]> {
-    let length = engine(part).decode_slice(whole(part), out).ok()?;
-    out.get(..length)
+/// Decodes what has no padding, in either alphabet. A last character that no whole byte is left for is dropped, as when
+/// the text was cut off.
+pub(super) fn decode(chars: &[u8]) -> Vec<u8> {
+    let mut out = vec![0; chars.len() / 4 * 3 + 3];
+    let length = decode_into(chars, &mut out).len();
+    out.truncate(length);
+    out
+}
+
+/// Decodes into `out`, as far as that goes.
+pub(super) fn decode_into<'a>(chars: &[u8], out: &'a mut [u8]) -> &'a [u8] {
+    let (groups, rest) = chars.as_chunks::<4>();
+    let mut length = 0;
+    for (group, bytes) in groups.iter().zip(out.as_chunks_mut::<3>().0) {
+        *bytes = three_bytes(group);
+        length += 3;
+    }
+    if let (2 | 3, Some(bytes)) = (rest.len(), out.get_mut(length..length + 3)) {
+        let mut group = [b'A'; 4];
+        group[..rest.len()].copy_from_slice(rest);
+        bytes.copy_from_slice(&three_bytes(&group));
+        length += rest.len() - 1;
+    }
+    &out[..length]
 }
 
 /// Encodes as `part` was.
@@ -131,16 +198,4 @@ pub(super) fn encode_like(part: &[u8], padded: bool, text: &[u8]) -> Vec<u8> {
         (true, false) => &general_purpose::URL_SAFE_NO_PAD,
     };
     engine.encode(text).into_bytes()
-}
-
-/// Every run of at least [`RUN_MIN`] characters, without its padding.
-pub(super) fn runs(text: &[u8], mut run: impl FnMut(Range<usize>)) {
-    let mut at = 0;
-    while at < text.len() {
-        let length = text[at..].iter().take_while(|b| is_base64(**b)).count();
-        if length >= RUN_MIN {
-            run(at..at + length);
-        }
-        at += length + 1;
-    }
 }

@@ -2,7 +2,7 @@
 //!
 //! It is never wrong in saying no. Where it says yes, which it may do too often, the message is read properly.
 
-use super::base64_text::{self, RUN_MIN, is_base64};
+use super::base64_text::{self, RUN_MIN, begins_like_text, is_base64};
 use super::digits::{Chain, Escapes, Token, hex, token};
 use super::issuer::DIGITS_MIN;
 use super::track::may_follow_number;
@@ -16,13 +16,16 @@ const ESCAPE_MAX: usize = 8;
 /// How many texts in Base64 within one another are looked into.
 const NESTED_MAX: usize = 2;
 
+/// How much Base64 is looked into for each byte of the message; a message with more is read properly.
+const DECODED_PER_BYTE: usize = 4;
+
 /// Whether a message has to be read properly.
 pub(super) fn may_hold_card_data(text: &[u8]) -> bool {
-    glance(text, NESTED_MAX)
+    glance(text, NESTED_MAX, &mut (DECODED_PER_BYTE * text.len()))
 }
 
-fn glance(text: &[u8], nested: usize) -> bool {
-    has_hidden_letters(text) || has_name(text) || has_number(text) || has_base64(text, nested)
+fn glance(text: &[u8], nested: usize, looks: &mut usize) -> bool {
+    has_hidden_letters(text) || has_name(text) || has_number(text) || has_base64(text, nested, looks)
 }
 
 /// Escapes of characters that need none, digits and letters of ASCII above all; zeros, as in UTF-16; and card numbers
@@ -209,7 +212,7 @@ fn count_digits(text: &[u8], mut at: usize) -> (usize, usize) {
 }
 
 /// A text in Base64 that may hold card data.
-fn has_base64(text: &[u8], nested: usize) -> bool {
+fn has_base64(text: &[u8], nested: usize, looks: &mut usize) -> bool {
     let mut start = 0;
     // Backwards through the fewest bytes that matter: one that is no Base64 moves them all behind it.
     while let Some(window) = text.get(start..start + RUN_MIN) {
@@ -221,11 +224,12 @@ fn has_base64(text: &[u8], nested: usize) -> bool {
         let run = &text[start..start + length];
         // Behind an escape the run may begin with the rest of it, or in the middle of the Base64.
         let is_escaped = start > 0 && matches!(text[start - 1], b'%' | b'\\');
+        // It may go on behind a break, written in whatever way; in a form, a plus is a blank.
+        let after = text.get(start + length);
+        let goes_on = after.is_some_and(|b| b.is_ascii_whitespace() || matches!(b, b'%' | b'\\'));
         for from in 0..=if is_escaped { ESCAPE_MAX } else { 0 } {
             let Some(run) = run.get(from..) else { break };
-            let mut is_found = false;
-            base64_text::parts(run, |part| is_found = is_found || may_hold(&run[part], nested));
-            if is_found {
+            if has_base64_run(run, goes_on, nested, looks) {
                 return true;
             }
         }
@@ -234,11 +238,27 @@ fn has_base64(text: &[u8], nested: usize) -> bool {
     false
 }
 
-fn may_hold(part: &[u8], nested: usize) -> bool {
+fn has_base64_run(run: &[u8], goes_on: bool, nested: usize, looks: &mut usize) -> bool {
+    let mut is_found = false;
+    let has_plus = run.contains(&b'+');
+    base64_text::starts_in(run, 0, |at| {
+        let run = &run[at..];
+        let head = &run[..run.len().min(base64_text::HEAD)];
+        let line = head.split(|b| *b == b'+').next().unwrap_or_default();
+        // Only the first line says whether it begins as a text, for nobody has put the lines together here.
+        let is_broken = (goes_on || has_plus) && line.len() >= RUN_MIN && begins_like_text(line);
+        is_found = is_found || is_broken || begins_like_text(run) && may_hold(run, nested, looks);
+    });
+    is_found
+}
+
+fn may_hold(part: &[u8], nested: usize, looks: &mut usize) -> bool {
     let Some(nested) = nested.checked_sub(1) else { return true };
+    let Some(left) = looks.checked_sub(part.len()) else { return true };
+    *looks = left;
     let mut decoded = [0; DECODED_MAX];
     if part.len() > DECODED_MAX / 3 * 4 {
         return true;
     }
-    base64_text::decode_into(part, &mut decoded).is_some_and(|text| glance(text, nested))
+    glance(base64_text::decode_into(part, &mut decoded), nested, looks)
 }

@@ -8,6 +8,7 @@ use super::issuer::is_card_number;
 use super::names::{Name, name};
 use super::text::{self, DATA_MARK, Edit, NUMBER_MARK, holds_something};
 use super::view::{Coding, View};
+use super::work::Reading;
 
 /// Whether a text is a JSON object or array.
 pub(super) fn is_json_container(text: &[u8]) -> bool {
@@ -21,8 +22,11 @@ pub(super) fn is_json(text: &[u8]) -> bool {
 }
 
 /// What has to go from well-formed JSON. It stays well-formed.
-pub(super) fn edits(text: &[u8], depth: usize) -> Vec<Edit> {
+pub(super) fn edits(text: &[u8], reading: Reading<'_>) -> Vec<Edit> {
     let mut edits = Vec::new();
+    if !reading.looks_at(text.len()) {
+        return edits;
+    }
     // What the latest member's name says; an array's values have its name.
     let mut named = Name::Free;
     let mut at = 0;
@@ -33,12 +37,12 @@ pub(super) fn edits(text: &[u8], depth: usize) -> Vec<Edit> {
                 at = (inner.end + 1).min(text.len());
                 let value = at + blanks(&text[at..]);
                 if text.get(value) != Some(&b':') {
-                    texts(text, inner, named, depth, &mut edits);
+                    texts(text, inner, named, reading, &mut edits);
                     continue;
                 }
                 named = name_of(&text[inner.clone()]);
                 // Somebody may have put a number where a name belongs.
-                texts(text, inner, named, depth, &mut edits);
+                texts(text, inner, named, reading, &mut edits);
                 at = value + 1;
                 if named == Name::CardData {
                     let start = at + blanks(&text[at..]);
@@ -66,14 +70,14 @@ pub(super) fn edits(text: &[u8], depth: usize) -> Vec<Edit> {
 }
 
 /// What has to go from the text between two quotes.
-fn texts(json: &[u8], inner: Range<usize>, named: Name, depth: usize, edits: &mut Vec<Edit>) {
+fn texts(json: &[u8], inner: Range<usize>, named: Name, reading: Reading<'_>, edits: &mut Vec<Edit>) {
     let raw = &json[inner.clone()];
     match View::of(raw, Coding::Json) {
-        None => edits.extend(text::edits(raw, named, depth).into_iter().map(|edit| Edit {
+        None => edits.extend(text::edits(raw, named, reading).into_iter().map(|edit| Edit {
             range: inner.start + edit.range.start..inner.start + edit.range.end,
             with: super::view::escaped(&edit.with, Coding::Json),
         })),
-        Some(view) => edits.extend(text::edits(&view.text, named, depth).into_iter().map(|edit| {
+        Some(view) => edits.extend(text::edits(&view.text, named, reading).into_iter().map(|edit| {
             let range = view.place(&edit.range);
             Edit { range: inner.start + range.start..inner.start + range.end, with: view.write(&edit.with) }
         })),
@@ -84,7 +88,8 @@ fn name_of(raw: &[u8]) -> Name {
     View::of(raw, Coding::Json).map_or_else(|| name(raw), |view| name(&view.text))
 }
 
-fn quoted(mark: &str) -> String {
+/// A mark as a JSON string.
+pub(super) fn quoted(mark: &str) -> String {
     format!("\"{mark}\"")
 }
 

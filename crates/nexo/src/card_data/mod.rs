@@ -10,6 +10,7 @@
 //! - JSON stays well-formed, a form stays a form, and Base64 stays Base64. A mark says what stood where.
 //! - Encrypted texts (`NexoBlob`) are left alone.
 //! - To redact once more changes nothing.
+//! - The work is bounded by the length of the text ([`work`]); a text that would need more goes as a whole.
 
 mod base64_text;
 mod digits;
@@ -20,12 +21,14 @@ mod names;
 mod text;
 mod track;
 mod view;
+mod work;
 
 use std::fmt;
 
 use bytes::Bytes;
 
 use names::Name;
+use work::{Reading, Work};
 
 /// A message, or any other text, without card data: the only form in which one may be kept.
 ///
@@ -45,9 +48,10 @@ impl Kept {
         }
     }
 
-    /// A text that was kept as a changed one, and is read back: it stays marked as such.
-    pub fn of_changed(text: &Bytes) -> Kept {
-        Kept { is_changed: true, ..Kept::of(text) }
+    /// A text that was kept before and is read back, with what was known about it then. It is not redacted again: for the
+    /// store only, which has nothing but what a [`Kept`] gave it.
+    pub fn stored(bytes: Bytes, is_changed: bool) -> Kept {
+        Kept { bytes, is_changed }
     }
 
     /// What may be kept.
@@ -108,31 +112,45 @@ pub fn holds_card_data(text: &str) -> bool {
 
 /// A message without card data; nothing when it has none.
 fn redacted_message(message: &[u8]) -> Option<Vec<u8>> {
-    redacted(message, |message| match json::is_json(message) {
-        true => json::edits(message, text::DEPTH_MAX),
-        false => text::edits(message, Name::Free, text::DEPTH_MAX),
+    redacted_within(message, &Work::on(message), message_edits).unwrap_or_else(|work::Exhausted| {
+        let mark =
+            if json::is_json(message) { json::quoted(text::DATA_MARK) } else { text::DATA_MARK.to_owned() };
+        Some(mark.into_bytes())
     })
 }
 
 /// A text without card data; nothing when it has none. Digits by themselves are a text, not JSON.
 fn redacted_text(text: &str) -> Option<Vec<u8>> {
-    redacted(text.as_bytes(), |text| text::edits(text, Name::Free, text::DEPTH_MAX))
+    let text = text.as_bytes();
+    redacted_within(text, &Work::on(text), |text, reading| text::edits(text, Name::Free, reading))
+        .unwrap_or_else(|work::Exhausted| Some(text::DATA_MARK.into()))
 }
 
-fn redacted(text: &[u8], edits: fn(&[u8]) -> Vec<text::Edit>) -> Option<Vec<u8>> {
+fn message_edits(message: &[u8], reading: Reading<'_>) -> Vec<text::Edit> {
+    match json::is_json(message) {
+        true => json::edits(message, reading),
+        false => text::edits(message, Name::Free, reading),
+    }
+}
+
+fn redacted_within(
+    text: &[u8],
+    work: &Work,
+    edits: fn(&[u8], Reading<'_>) -> Vec<text::Edit>,
+) -> Result<Option<Vec<u8>>, work::Exhausted> {
     let once = |text: &[u8]| {
-        let edits = if glance::may_hold_card_data(text) { edits(text) } else { Vec::new() };
-        (!edits.is_empty()).then(|| text::edited(text, &edits))
+        let edits = if glance::may_hold_card_data(text) { edits(text, work.reading()) } else { Vec::new() };
+        work.is_enough().map(|()| (!edits.is_empty()).then(|| text::edited(text, &edits)))
     };
-    let mut kept = once(text)?;
+    let Some(mut kept) = once(text)? else { return Ok(None) };
     // What goes may lay open what stood beside it.
     for _ in 1..PASSES_MAX {
-        match once(&kept) {
+        match once(&kept)? {
             Some(less) => kept = less,
             None => break,
         }
     }
-    Some(kept)
+    Ok(Some(kept))
 }
 
 /// Each pass needs a text in which the one before found something; only nonsense needs a third.
@@ -140,6 +158,7 @@ const PASSES_MAX: usize = 8;
 
 #[cfg(test)]
 mod tests {
+    use base64::Engine;
     use proptest::prelude::*;
     use proptest::test_runner::RngSeed;
 
@@ -231,6 +250,72 @@ mod tests {
         Kept::of(&Bytes::copy_from_slice(message)).bytes().clone()
     }
 
+    /// What was looked at to redact a text, in multiples of its length; nothing if it went as a whole.
+    fn looks(text: &str) -> Option<usize> {
+        let work = Work::on(text.as_bytes());
+        let _ = redacted_within(text.as_bytes(), &work, message_edits);
+        work.done(text.as_bytes()).map(|done| done.div_ceil(text.len()))
+    }
+
+    #[test]
+    fn no_text_is_looked_at_more_often_than_allowed_and_what_would_have_to_be_goes() {
+        use base64::engine::general_purpose::STANDARD;
+        const LENGTH: usize = 128 * 1024;
+        let nest = |head: &str, times: usize| {
+            (0..times)
+                .fold("card 4111111111111111".to_owned(), |t, _| format!("{head}{}", STANDARD.encode(t)))
+        };
+        let codings = r"%zz \ x AAAAAAAAAAAAAAA-";
+        let starts = "AAAAAAAAAAAAAAA-BBBBBBBBBBBBBBBB-CCCCCCCCCCCCCC-DDDDDDDDDDDDD-";
+        let texts = [
+            nest(codings, 2),
+            nest(codings, 6),
+            nest(starts, 2),
+            nest(&format!("{codings}\\r\\n"), 2),
+            format!("{}4111111111111111 ", nest(&format!("cvc=1&{codings}+"), 2)),
+            "tid=4111111111111111&a=4111111111111111&".into(),
+            "cvc=1%26%5c\\u0026cvc:2 ".into(),
+            "ICAgICAgICAgICAg-".into(),
+            "ICAgICAgICAgICAg\r\n".into(),
+            "\\\\\\".into(),
+            "{\"a\":[".into(),
+            "4 1 1 1 - ".into(),
+        ];
+        for text in texts {
+            let long = text.repeat(LENGTH.div_ceil(text.len()));
+            let member = serde_json::to_string(&json_of(&long)).unwrap_or_default();
+            for text in [long.clone(), json_of(&long), json_of(&member), json_of(&STANDARD.encode(&long))] {
+                let looks = looks(&text);
+                assert!(looks.is_none_or(|looks| looks <= 33), "{looks:?}");
+                if looks.is_none() {
+                    let kept = redacted_once(text.as_bytes());
+                    let is_mark = kept == text::DATA_MARK || kept == json::quoted(text::DATA_MARK);
+                    assert!(is_mark, "{} bytes", kept.len());
+                }
+            }
+        }
+    }
+
+    fn json_of(text: &str) -> String {
+        serde_json::json!({"SaleToPOIRequest": {"Text": text}}).to_string()
+    }
+
+    #[test]
+    fn a_usual_message_needs_far_less_than_it_may() {
+        use base64::engine::general_purpose::STANDARD;
+        let text = "message=no%20card&x=4111+1111+1111+1111";
+        let inner = STANDARD.encode(json_of(&STANDARD.encode(json_of(text))));
+        // A message that a Reject holds in Base64, as form data, with a text in Base64 in it.
+        for text in [
+            json_of(text),
+            json_of(&inner),
+            json_of(&format!("a=b%20c&message={}", inner.replace('=', "%3d"))),
+        ] {
+            let looks = looks(&text);
+            assert!(looks.is_some_and(|looks| looks <= 24), "{looks:?}");
+        }
+    }
+
     proptest! {
         // The same cases every time: a text that nobody would write may get past the first look one day.
         #![proptest_config(ProptestConfig {
@@ -242,13 +327,13 @@ mod tests {
 
         #[test]
         fn the_first_look_never_passes_what_the_reading_would_change(text in text()) {
-            let edits = text::edits(text.as_bytes(), Name::Free, text::DEPTH_MAX);
+            let edits = text::edits(text.as_bytes(), Name::Free, Work::on(text.as_bytes()).reading());
             prop_assert!(edits.is_empty() || glance::may_hold_card_data(text.as_bytes()), "{edits:?}");
         }
 
         #[test]
         fn the_first_look_never_passes_json_that_the_reading_would_change(text in json()) {
-            let edits = json::edits(text.as_bytes(), text::DEPTH_MAX);
+            let edits = json::edits(text.as_bytes(), Work::on(text.as_bytes()).reading());
             prop_assert!(edits.is_empty() || glance::may_hold_card_data(text.as_bytes()), "{edits:?}");
         }
 

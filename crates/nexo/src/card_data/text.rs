@@ -1,5 +1,6 @@
 //! Free text: names with values, tracks, card numbers, and what stands in it in another coding.
 
+use std::collections::HashSet;
 use std::ops::Range;
 
 use super::base64_text;
@@ -8,6 +9,7 @@ use super::json;
 use super::names::{Name, name};
 use super::track::tracks;
 use super::view::{Coding, View, escaped};
+use super::work::Reading;
 
 /// What stands where a card number did.
 pub(super) const NUMBER_MARK: &str = "[card number removed]";
@@ -17,10 +19,6 @@ pub(super) const TRACK_MARK: &str = "[track data removed]";
 
 /// What stands where a member's or a key's value did that is card data by its name.
 pub(super) const DATA_MARK: &str = "[card data removed]";
-
-/// How many codings may be nested: a message, JSON in its text, Base64 in that, and JSON in that. A Reject holds a whole
-/// request in Base64, which may hold another text in Base64.
-pub(super) const DEPTH_MAX: usize = 6;
 
 /// Longer than any reference: more is not looked at.
 const REFERENCE_MAX: usize = 128;
@@ -39,19 +37,26 @@ impl Edit {
 }
 
 /// What has to go from a text whose name says `name`; sorted, and none overlaps another.
-pub(super) fn edits(text: &[u8], name: Name, depth: usize) -> Vec<Edit> {
-    let Some(depth) = depth.checked_sub(1) else { return Vec::new() };
+pub(super) fn edits(text: &[u8], name: Name, reading: Reading<'_>) -> Vec<Edit> {
+    let Some(reading) = reading.of_text(text.len()) else { return Vec::new() };
     if json::is_json_container(text) {
-        return json::edits(text, depth);
+        return json::edits(text, reading);
     }
     if name == Name::Encrypted && !may_be_text(text) {
         return Vec::new();
     }
     if let Some(view) = View::of(text, Coding::Zeros) {
-        let found = edits(&view.text, name, depth);
+        let found = edits(&view.text, name, reading);
         return found.into_iter().map(|e| Edit { range: view.place(&e.range), ..e }).collect();
     }
-    let mut found = Findings::of(text, name, depth);
+    let mut runs = HashSet::new();
+    let mut found = Findings::of(text, name);
+    if name != Name::Reference {
+        base64_text::runs(text, |run| {
+            runs.insert((run.start, run.end));
+            found.base64(text, &run, reading);
+        });
+    }
     if is_form(text) {
         for edit in found.edits.iter_mut().chain(&mut found.numbers) {
             edit.with = escaped(&edit.with, Coding::Percent);
@@ -59,7 +64,22 @@ pub(super) fn edits(text: &[u8], name: Name, depth: usize) -> Vec<Edit> {
     }
     for coding in [Coding::Percent, Coding::Json] {
         if let Some(view) = View::of(text, coding) {
-            found.add(Findings::of(&view.text, name, depth), &view);
+            if !reading.looks_at(view.text.len()) {
+                return Vec::new();
+            }
+            let mut more = Findings::of(&view.text, name);
+            if name != Name::Reference {
+                base64_text::runs(&view.text, |run| {
+                    // Each is read once, in the first coding that shows it so.
+                    let source = view.place(&run.range());
+                    let is_same = text[source.clone()] == view.text[run.range()]
+                        && text.get(source.end) == view.text.get(run.end);
+                    if !is_same || runs.insert((source.start, source.end)) {
+                        more.base64(&view.text, &run, reading);
+                    }
+                });
+            }
+            found.add(more, &view);
         }
     }
     found.into_edits()
@@ -94,14 +114,13 @@ struct Findings {
 }
 
 impl Findings {
-    fn of(text: &[u8], name: Name, depth: usize) -> Findings {
+    fn of(text: &[u8], name: Name) -> Findings {
         let mut found = Findings::default();
         found.named_values(text);
         found.receipt_line(text);
         tracks(text, |range| found.edits.push(Edit::new(range, TRACK_MARK)));
         if name != Name::Reference {
             card_numbers(text, |range| found.numbers.push(Edit::new(range, NUMBER_MARK)));
-            found.base64(text, depth);
         }
         found
     }
@@ -168,30 +187,37 @@ impl Findings {
     }
 
     /// A text in Base64 stays one: only what is card data in it goes, for the rest helps whoever reads the message.
-    fn base64(&mut self, text: &[u8], depth: usize) {
-        base64_text::runs(text, |run| {
-            base64_text::parts(&text[run.clone()], |part| {
-                let range = run.start + part.start..run.start + part.end;
-                let part = &text[range.clone()];
-                let Some(inner) = base64_text::decode(part) else { return };
-                let found = edits(&inner, Name::Free, depth);
-                if !found.is_empty() {
-                    let padding = text[range.end..].iter().take(2).take_while(|b| **b == b'=').count();
-                    let with = base64_text::encode_like(
-                        part,
-                        padding > 0 || part.len().is_multiple_of(4),
-                        &edited(&inner, &found),
-                    );
-                    self.edits.push(Edit { range: range.start..range.end + padding, with });
-                }
-            });
+    fn base64(&mut self, text: &[u8], run: &base64_text::Run<'_>, reading: Reading<'_>) {
+        base64_text::starts(run, |start| {
+            let chars = &run.chars[start..];
+            let Some(reading) = reading.of_base64(chars.len()) else { return };
+            let inner = base64_text::decode(chars);
+            let found = edits(&inner, Name::Free, reading);
+            let Some(first) = found.first() else { return };
+            // What stands before it stays as it was written.
+            let before = first.range.start / 3;
+            let place = run.place(start + 4 * before);
+            let padding = text[run.end..].iter().take(2).take_while(|b| **b == b'=').count();
+            let is_padded = padding > 0 || chars.len().is_multiple_of(4);
+            let left = edited(&inner, &found);
+            let with = base64_text::encode_like(&run.chars, is_padded, &left[3 * before..]);
+            self.edits.push(Edit { range: place..run.end + padding, with });
         });
     }
 
     fn into_edits(mut self) -> Vec<Edit> {
-        let references = self.references;
-        let is_reference =
-            |range: &Range<usize>| references.iter().any(|r| r.start <= range.start && range.end <= r.end);
+        let mut references = self.references;
+        references.sort_by_key(|r| r.start);
+        // Where the furthest of those ends that begin here or before.
+        let mut furthest = 0;
+        for reference in &mut references {
+            furthest = furthest.max(reference.end);
+            reference.end = furthest;
+        }
+        let is_reference = |range: &Range<usize>| {
+            let before = references.partition_point(|r| r.start <= range.start);
+            before > 0 && range.end <= references[before - 1].end
+        };
         self.edits.extend(self.numbers.into_iter().filter(|edit| !is_reference(&edit.range)));
         disjoint(self.edits)
     }

@@ -162,6 +162,45 @@ fn what_is_in_a_reference_stays_and_a_track_goes_all_the_same() {
 }
 
 #[test]
+fn line_breaks_in_base64_hide_nothing() {
+    let breaks = [
+        ("\r\n", "\r\n"),
+        ("\n", "\\n"),
+        ("\r\n", "\\r\\n"),
+        ("\r\n", "\\u000d\\u000A"),
+        ("\t", "\\t"),
+        (" ", " "),
+        ("\r\n", "%0d%0A"),
+        ("\r\n ", "\\\\r\\\\n "),
+    ];
+    for offset in 0..120 {
+        let filler =
+            |count: usize| "some text of a receipt, ".chars().cycle().take(count).collect::<String>();
+        let text = format!("{}4111111111111111{}", filler(offset), filler(150 - offset));
+        for columns in [16, 19, 64, 76] {
+            let encoded = STANDARD.encode(&text).into_bytes();
+            let lines: Vec<&str> =
+                encoded.chunks(columns).map(|line| std::str::from_utf8(line).unwrap()).collect();
+            for (plain, written) in breaks {
+                for (before, after) in [("", ""), ("x=y&message=", "&z"), ("attached V400m-", " and so on")] {
+                    for text in [
+                        format!("{before}{}{after}", lines.join(plain)),
+                        format!("{{\"a\":\"{before}{}{after}\"}}", lines.join(written)),
+                    ] {
+                        let left = kept(&text);
+                        assert_ne!(left, text, "{offset}, {columns}, {written}");
+                        // Bare line breaks are not well-formed, and go.
+                        assert!(is_json(&left) || !is_json(&text), "{left}");
+                        assert_eq!(kept(&left), left, "once more changes nothing");
+                    }
+                }
+            }
+        }
+    }
+    stays("8825408195409505 was refused by the issuer, so ask the shopper for another card");
+}
+
+#[test]
 fn an_encrypted_message_stays() {
     let mut numbers = Numbers::new(7);
     for length in [16, 48, 160, 1024] {

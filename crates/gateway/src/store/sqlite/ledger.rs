@@ -537,13 +537,13 @@ fn outcome_of(columns: &Columns<'_>) -> Result<Outcome, StoreError> {
         ("answered", "message") => {
             let message: Option<Vec<u8>> = columns.get("message")?;
             let message = message.ok_or_else(|| columns.bad("outcome_detail", "its answer is missing"))?;
-            Outcome::Answered(Answered::Message(Kept::of(&message.into())))
+            Outcome::Answered(Answered::Message(Kept::stored(message.into(), false)))
         }
         ("answered", "empty") => Outcome::Answered(Answered::Empty),
         ("answered", "not_replayable") => {
             let message: Option<Vec<u8>> = columns.get("message")?;
             Outcome::Answered(match message {
-                Some(message) => Answered::Message(Kept::of_changed(&message.into())),
+                Some(message) => Answered::Message(Kept::stored(message.into(), true)),
                 None => Answered::NotReplayable,
             })
         }
