@@ -4,7 +4,8 @@
 //! what one request costs; a request that would move it further ahead than a whole burst is one too many. (This is the generic
 //! cell rate algorithm, which lets through exactly what a bucket of tokens does.)
 //!
-//! What stays true: only credentials whose burst is not whole are kept, and never more than [`KEPT_MAX`].
+//! What stays true: never more than [`KEPT_MAX`] credentials are kept, and those whose burst is whole again leave with the next
+//! sweep, which is at most [`SWEEP_PAUSE`] away while anybody asks, unless a line about them was logged lately.
 
 use std::collections::HashMap;
 use std::sync::{Mutex, PoisonError};
@@ -17,6 +18,10 @@ use crate::store::CredentialId;
 /// node takes; a further one then hears what one that is over its limit hears.
 const KEPT_MAX: usize = 100_000;
 
+/// How often those whose burst is whole are put out. A sweep looks at all that are kept, so that it must not come with each
+/// request.
+const SWEEP_PAUSE: Duration = Duration::from_secs(10);
+
 /// That a credential is over its limit is logged no more often than this.
 const LOG_PAUSE: Duration = Duration::from_secs(60);
 
@@ -27,7 +32,13 @@ pub(super) struct Rate {
     cost: Duration,
     /// What a whole burst costs.
     burst: Duration,
-    kept: Mutex<HashMap<CredentialId, Spent>>,
+    kept: Mutex<Kept>,
+}
+
+#[derive(Debug, Default)]
+struct Kept {
+    spent: HashMap<CredentialId, Spent>,
+    swept_at: Duration,
 }
 
 #[derive(Clone, Copy, Debug)]
@@ -48,6 +59,8 @@ impl Rate {
     /// Lets one request through, or says how long to wait.
     pub(super) fn take(&self, credential: &CredentialId, now: Duration) -> Result<(), Duration> {
         let mut kept = self.kept.lock().unwrap_or_else(PoisonError::into_inner);
+        kept.sweep(now);
+        let kept = &mut kept.spent;
         let mut spent = kept.get(credential).copied().unwrap_or(Spent { whole_at: now, logged_at: None });
         let whole_at = spent.whole_at.max(now) + self.cost;
         let over = whole_at.saturating_sub(now + self.burst);
@@ -60,14 +73,32 @@ impl Rate {
             return Err(over);
         }
         if kept.len() >= KEPT_MAX && !kept.contains_key(credential) {
-            kept.retain(|_, spent| spent.whole_at > now);
-            if kept.len() >= KEPT_MAX {
-                tracing::warn!(limit = "credentials at once", "over a limit");
-                return Err(self.cost);
-            }
+            tracing::debug!(limit = "credentials at once", "over a limit");
+            return Err(self.cost);
         }
         kept.insert(credential.clone(), Spent { whole_at, ..spent });
         Ok(())
+    }
+}
+
+impl Kept {
+    /// Puts out those whose burst is whole, if that was not done just now.
+    fn sweep(&mut self, now: Duration) {
+        if now.saturating_sub(self.swept_at) < SWEEP_PAUSE {
+            return;
+        }
+        let before = self.spent.len();
+        self.spent.retain(|_, spent| spent.whole_at > now || spent.logged_lately(now));
+        self.swept_at = now;
+        if before >= KEPT_MAX {
+            tracing::warn!(limit = "credentials at once", "over a limit");
+        }
+    }
+}
+
+impl Spent {
+    fn logged_lately(&self, now: Duration) -> bool {
+        self.logged_at.is_some_and(|at| now.saturating_sub(at) < LOG_PAUSE)
     }
 }
 
@@ -116,13 +147,27 @@ mod tests {
     }
 
     #[test]
-    fn only_those_whose_burst_is_not_whole_are_kept_and_no_more_than_the_limit() {
-        let rate = rate(1, 1);
-        for n in 0..KEPT_MAX {
-            assert!(rate.take(&key(&format!("k{n}")), Duration::ZERO).is_ok());
+    fn those_whose_burst_is_whole_leave_with_the_next_sweep() {
+        let (rate, mut now) = (rate(1, 1), SWEEP_PAUSE);
+        for n in 0..1000 {
+            assert!(rate.take(&key(&format!("k{n}")), now).is_ok());
         }
-        assert!(rate.take(&key("one_more"), Duration::ZERO).is_err());
-        assert!(rate.take(&key("one_more"), Duration::from_secs(2)).is_ok());
-        assert_eq!(rate.kept.lock().unwrap().len(), 1);
+        now += SWEEP_PAUSE - Duration::from_millis(1);
+        assert!(rate.take(&key("before"), now).is_ok());
+        assert_eq!(rate.kept.lock().unwrap().spent.len(), 1001);
+        now += Duration::from_millis(1);
+        assert!(rate.take(&key("with_it"), now).is_ok());
+        assert_eq!(rate.kept.lock().unwrap().spent.len(), 2); // That from just before is not whole yet.
+    }
+
+    #[test]
+    fn no_more_than_the_limit_are_kept() {
+        let (rate, now) = (rate(1, 1), SWEEP_PAUSE);
+        for n in 0..KEPT_MAX {
+            assert!(rate.take(&key(&format!("k{n}")), now).is_ok());
+        }
+        assert!(rate.take(&key("one_more"), now).is_err());
+        assert!(rate.take(&key("one_more"), now + SWEEP_PAUSE).is_ok());
+        assert_eq!(rate.kept.lock().unwrap().spent.len(), 1);
     }
 }
