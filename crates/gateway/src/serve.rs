@@ -132,7 +132,7 @@ pub async fn start(config: Config) -> Result<Running, StartError> {
             "hosts is not set: only calls that name this machine as localhost, or by its loopback address or one that it listens at, are answered"
         );
     }
-    let sockets = Sockets::new(config.patience, Hosts::new(&config.hosts, &listened));
+    let sockets = Sockets::new(config.patience, Hosts::new(&config.hosts, &listened), clock);
     let per_terminal = usize::try_from(config.limits.exchanges_per_terminal).unwrap_or(usize::MAX);
     let presence = Presence::new(store.clone(), clock, facts, per_terminal, tasks.clone(), links.clone());
     let app = build(&config, clock, &store, &presence, &sockets, &links, &tasks);

@@ -11,8 +11,10 @@ use std::str::FromStr;
 use axum::http::uri::Authority;
 use axum::http::{HeaderMap, StatusCode, Uri, header};
 use axum::response::{IntoResponse as _, Response};
+use relay::WallMs;
 
 use super::problem::{ClassicError, ErrorType, Problem};
+use crate::ids;
 
 /// The longest name that DNS knows.
 const NAME_MAX: usize = 253;
@@ -104,7 +106,7 @@ impl Hosts {
 
 impl Misdirected {
     /// The refusal, in the form of the surface that this path belongs to.
-    pub(crate) fn response(self, path: &str) -> Response {
+    pub(crate) fn response(self, path: &str, now: WallMs) -> Response {
         let (status, text) = match self {
             Misdirected::NoHost => (StatusCode::BAD_REQUEST, "The request needs one header Host."),
             Misdirected::OtherHost => (
@@ -115,6 +117,10 @@ impl Misdirected {
         match path {
             "/sync" | "/async" | "/connectedTerminals" => {
                 ClassicError::new(status, "000", text, ErrorType::Validation).into_response()
+            }
+            // The Cloud device API, whose clients read no other form.
+            path if path.starts_with("/v1/merchants/") => {
+                Problem::new(status, text).published(path, ids::request_id(now)).into_response()
             }
             _ => Problem::new(status, text).into_response(),
         }

@@ -31,6 +31,7 @@ use super::host::Hosts;
 use super::patience::Patience;
 use super::unread;
 use super::write_stall::{self, WriteStall};
+use crate::clock::Clock;
 
 /// Connections at once, of all kinds and over all ports. More than one process may have open files for on most machines, so
 /// that it guards memory and not the usual case; at about 14 KB for each over TLS it is 14 GB.
@@ -74,6 +75,8 @@ pub(crate) struct Sockets {
     pub(crate) patience: Patience,
     /// The names that are answered to.
     pub(crate) hosts: Arc<Hosts>,
+    /// For what is refused before any surface sees it.
+    pub(crate) clock: Clock,
     /// Free slots for connections.
     pub(crate) slots: Arc<Semaphore>,
     /// Cancelled: accept no more, and let each connection end with the request that it is in.
@@ -86,10 +89,11 @@ pub(crate) struct Sockets {
 
 impl Sockets {
     /// None yet.
-    pub(crate) fn new(patience: Patience, hosts: Hosts) -> Sockets {
+    pub(crate) fn new(patience: Patience, hosts: Hosts, clock: Clock) -> Sockets {
         Sockets {
             patience,
             hosts: Arc::new(hosts),
+            clock,
             slots: Arc::new(Semaphore::new(CONNECTIONS_MAX)),
             stop: CancellationToken::new(),
             cut: CancellationToken::new(),
@@ -196,10 +200,11 @@ where
     let Peer(address) = peer;
     let router = TowerToHyperService::new(router);
     let hosts = sockets.hosts.clone();
-    let unread_body = sockets.patience.unread_body;
+    let (clock, unread_body) = (sockets.clock, sockets.patience.unread_body);
     let service = service_fn(move |mut request: Request<Incoming>| {
         let misdirected = hosts.check(request.uri(), request.headers()).err();
-        let refused = misdirected.map(|misdirected| misdirected.response(request.uri().path()));
+        let refused =
+            misdirected.map(|misdirected| misdirected.response(request.uri().path(), clock.now().wall));
         request.extensions_mut().insert(peer);
         request.extensions_mut().insert(slot.clone());
         let asked_first = request.headers().contains_key(header::EXPECT);
@@ -271,7 +276,7 @@ mod tests {
     use super::*;
 
     fn sockets() -> Sockets {
-        Sockets::new(Patience::default(), Hosts::new(&[], &[]))
+        Sockets::new(Patience::default(), Hosts::new(&[], &[]), Clock::start())
     }
 
     /// A connection in memory, so that time can stand still.

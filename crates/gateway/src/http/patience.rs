@@ -23,7 +23,8 @@ pub struct Patience {
     /// needs longer loses its connection, and maybe the answer.
     pub unread_body: Duration,
     /// Without a byte of an answer being taken. A network that is gone for longer has lost its connections; a terminal's link
-    /// is closed before that, with a reason.
+    /// is closed before that, with a reason. An answer that takes longer than this in all
+    /// has to be taken at 1 KiB per second at least.
     pub write_stall: Duration,
 }
 

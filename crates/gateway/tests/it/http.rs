@@ -7,6 +7,7 @@ use serde_json::{Value, json};
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::TcpStream;
 
+use crate::published_schemas::assert_fits;
 use crate::support::{COMPANY, MERCHANT, SOON, TestGateway};
 
 /// Sends bytes as they are, and reads until the gateway closes.
@@ -149,6 +150,13 @@ async fn a_call_under_another_name_is_misdirected_on_every_surface_but_not_about
     }
     let classic = ask("POST", "/sync", "evil.example.com").await;
     assert!(classic.contains("\"errorType\":\"validation\""), "{classic}");
+    let path = "/v1/merchants/M/devices/V400m-1/status";
+    let device = ask("GET", path, "evil.example.com").await;
+    assert!(device.contains("content-type: application/json\r\n"), "{device}");
+    let error: Value = serde_json::from_str(device.split_once("\r\n\r\n").unwrap().1).unwrap();
+    assert_fits("CloudDeviceService-v1", "DefaultErrorResponseEntity", &error);
+    assert_eq!((&error["instance"], &error["errorCode"]), (&json!(path), &json!("00_421")));
+    assert!(error["requestId"].is_string(), "{error}");
     assert!(ask("GET", "/healthz", "10.1.2.3:8080").await.starts_with("HTTP/1.1 200 OK\r\n"));
     let nameless = raw(&gateway, "GET /no HTTP/1.1\r\nConnection: close\r\n\r\n").await;
     assert!(nameless.starts_with("HTTP/1.1 400 Bad Request\r\n"), "{nameless}");
