@@ -1,6 +1,7 @@
-//! Finds card numbers in a text: digits, in one run or in groups with one separator between two groups.
+//! Finds card numbers in a text: digits, in one run, in groups with one separator between two groups, or in groups of a
+//! usual size with up to three.
 
-use std::ops::Range;
+use std::ops::{Range, RangeInclusive};
 
 use super::issuer::{DIGITS_MAX, DIGITS_MIN, is_card_number};
 
@@ -36,6 +37,7 @@ pub(super) fn token(text: &[u8], at: usize, escapes: Escapes) -> (Token, usize) 
             None => (Token::Other, 1),
         },
         b'\\' if escapes == Escapes::Any => backslash(text, at),
+        b'&' if text[at..].starts_with(NO_BREAK_SPACE) => (Token::Separator, NO_BREAK_SPACE.len()),
         0..0x80 => (of_char(char::from(byte)), 1),
         // A no-break space in an encoding of one byte per character.
         0xA0 => (Token::Separator, 1),
@@ -45,6 +47,9 @@ pub(super) fn token(text: &[u8], at: usize, escapes: Escapes) -> (Token, usize) 
         },
     }
 }
+
+/// As pages write it.
+pub(super) const NO_BREAK_SPACE: &[u8] = b"&nbsp;";
 
 /// What a backslash begins, or several, where what was escaped has been escaped again.
 fn backslash(text: &[u8], at: usize) -> (Token, usize) {
@@ -72,7 +77,9 @@ fn of_char(char: char) -> Token {
         '\u{0660}'..='\u{0669}' => Token::Digit(digit_after(char, '\u{0660}')),
         '\u{06F0}'..='\u{06F9}' => Token::Digit(digit_after(char, '\u{06F0}')),
         ':' => Token::Colon,
-        '-' | '.' | '_' | '/' | ',' | '+' | '|' | '~' | '\'' | '*' | '#' | '\\' => Token::Separator,
+        '-' | '.' | '_' | '/' | ',' | '+' | '|' | '~' | '\'' | '*' | '#' | '\\' | '(' | ')' => {
+            Token::Separator
+        }
         // Soft hyphen, middle dot, joiners and blanks of no width, dashes, bullet, minus.
         '\u{AD}'
         | '\u{B7}'
@@ -115,11 +122,24 @@ pub(super) struct Chain {
     count: usize,
     /// Digits in the present group.
     in_group: usize,
+    /// Digits in the group before.
+    group_before: usize,
+    /// Separators since the latest digit.
+    separators: usize,
+    /// Where the digits begin that the present group may be taken together with.
+    floor: usize,
     /// Where the chain ended, if its last group may be a card number with something else right behind it.
     pub(super) ended_in: Option<usize>,
 }
 
 const RING: usize = 32;
+
+/// Separators between two groups: ` - ` and the like.
+pub(super) const SEPARATORS_MAX: usize = 3;
+
+/// Groups between which more than one separator may stand: those in which people write card numbers. With others, too
+/// many lists of amounts and of dates would be taken for one.
+const GROUP: RangeInclusive<usize> = 3..=6;
 
 impl Chain {
     pub(super) fn new() -> Chain {
@@ -129,6 +149,9 @@ impl Chain {
             begins_group: [false; RING],
             count: 0,
             in_group: 0,
+            group_before: 0,
+            separators: 0,
+            floor: 0,
             ended_in: None,
         }
     }
@@ -144,15 +167,22 @@ impl Chain {
 
     /// The card numbers that end with the present group, by where they begin.
     fn end_group(&mut self, mut found: impl FnMut(usize)) {
-        if self.in_group > 0 && self.count >= DIGITS_MIN {
-            for length in DIGITS_MIN..=DIGITS_MAX.min(self.count) {
+        // A wide gap is one only between two groups of a usual size.
+        if self.separators > 1 && !GROUP.contains(&self.in_group) {
+            self.floor = self.count - self.in_group;
+        }
+        let count = self.count - self.floor;
+        if self.in_group > 0 && count >= DIGITS_MIN {
+            for length in DIGITS_MIN..=DIGITS_MAX.min(count) {
                 let first = (self.count - length) % RING;
                 if self.begins_group[first] && self.is_card_number(length) {
                     found(self.places[first]);
                 }
             }
         }
+        self.group_before = self.in_group;
         self.in_group = 0;
+        self.separators = 1;
     }
 
     fn is_card_number(&self, length: usize) -> bool {
@@ -166,10 +196,13 @@ impl Chain {
     fn cut(&mut self) {
         self.count = 0;
         self.in_group = 0;
+        self.group_before = 0;
+        self.separators = 0;
+        self.floor = 0;
         self.ended_in = None;
     }
 
-    /// Reads on from `at` until the chain ends: two separators, or anything else. `found` gets each card number's place.
+    /// Reads on from `at` until the chain ends: too many separators, or anything else. `found` gets each card number's place.
     /// Returns where to go on.
     pub(super) fn read(
         &mut self,
@@ -183,6 +216,9 @@ impl Chain {
             let (token, length) = token(text, at, escapes);
             match token {
                 Token::Digit(digit) => self.push(digit, at),
+                Token::Separator | Token::Colon if self.in_group == 0 && self.may_be_wide() => {
+                    self.separators += 1;
+                }
                 _ if self.in_group == 0 => return at + length,
                 Token::Colon if self.is_clock(text, at + length) => {
                     let hours = self.in_group == 2;
@@ -198,6 +234,11 @@ impl Chain {
             }
             at += length;
         }
+    }
+
+    /// Whether one more separator may follow those since the latest digit.
+    fn may_be_wide(&self) -> bool {
+        self.separators < SEPARATORS_MAX && GROUP.contains(&self.group_before)
     }
 
     /// Whether the colon before `next` stands beside a group of two digits, as in `09:15:02`.
@@ -223,15 +264,14 @@ fn minutes(text: &[u8]) -> usize {
     length
 }
 
-/// Where card numbers stand in a text that is written as it is meant. Those that are part of a word in hexadecimal
-/// digits, such as a hash or a UUID, are none.
+/// Where card numbers stand in a text that is written as it is meant. Those that are part of a hash or a UUID are none.
 pub(super) fn card_numbers(text: &[u8], mut found: impl FnMut(Range<usize>)) {
     let mut chain = Chain::new();
     let mut at = 0;
     while at < text.len() {
         at = match token(text, at, Escapes::None) {
             (Token::Digit(_), _) => chain.read(text, at, Escapes::None, |range| {
-                if !is_in_hex_word(text, &range) {
+                if !is_in_hash(text, &range) && !is_in_uuid(text, &range) {
                     found(range);
                 }
             }),
@@ -240,14 +280,33 @@ pub(super) fn card_numbers(text: &[u8], mut found: impl FnMut(Range<usize>)) {
     }
 }
 
-/// Whether letters stand right before or after, and the word that they make has only letters from `a` to `f`.
-fn is_in_hex_word(text: &[u8], range: &Range<usize>) -> bool {
-    const LOOKED_AT: usize = 64;
-    let is_word = |byte: &&u8| byte.is_ascii_alphanumeric();
-    let before = text[..range.start].iter().rev().take(LOOKED_AT).take_while(is_word);
-    let after = text[range.end..].iter().take(LOOKED_AT).take_while(is_word);
-    let mut letters = before.chain(after).filter(|b| b.is_ascii_alphabetic()).peekable();
-    letters.peek().is_some() && letters.all(u8::is_ascii_hexdigit)
+/// The shortest hash in use, MD5, and a UUID without hyphens. Shorter words may be a card number with a letter beside it.
+const HASH_MIN: usize = 32;
+
+/// Whether this is part of a long word of hexadecimal digits.
+fn is_in_hash(text: &[u8], range: &Range<usize>) -> bool {
+    const LOOKED_AT: usize = 128;
+    let word = word_around(text, range, LOOKED_AT, |byte| byte.is_ascii_alphanumeric());
+    word.len() >= HASH_MIN && word.iter().all(u8::is_ascii_hexdigit)
+}
+
+/// Whether this is part of a UUID: 8, 4, 4, 4 and 12 hexadecimal digits.
+fn is_in_uuid(text: &[u8], range: &Range<usize>) -> bool {
+    const LENGTH: usize = 36;
+    const HYPHENS: [usize; 4] = [8, 13, 18, 23];
+    let word = word_around(text, range, LENGTH, |byte| byte.is_ascii_alphanumeric() || *byte == b'-');
+    word.len() == LENGTH
+        && word.iter().enumerate().all(|(index, byte)| match HYPHENS.contains(&index) {
+            true => *byte == b'-',
+            false => byte.is_ascii_hexdigit(),
+        })
+}
+
+/// What stands around a range with such bytes, looking no further than `most` to each side.
+fn word_around<'t>(text: &'t [u8], range: &Range<usize>, most: usize, is_part: fn(&u8) -> bool) -> &'t [u8] {
+    let before = text[..range.start].iter().rev().take(most).take_while(|b| is_part(b)).count();
+    let after = text[range.end..].iter().take(most).take_while(|b| is_part(b)).count();
+    &text[range.start - before..range.end + after]
 }
 
 #[cfg(test)]
@@ -277,6 +336,12 @@ mod tests {
             "411111111111-1111",
             "４１１１１１１１１１１１１１１１",
             "٤١١١١١١١١١١١١١١١",
+            "4111 - 1111 - 1111 - 1111",
+            "4111  1111  1111  1111",
+            "4111) (1111) (1111) (1111",
+            "4111)(1111)(1111)(1111",
+            "4111&nbsp;1111&nbsp;1111&nbsp;1111",
+            "3714 / 496353 / 98431",
         ] {
             assert_eq!(found(&format!("paid with {number}, thanks")), [number]);
             assert_eq!(found(number), [number]);
@@ -292,11 +357,20 @@ mod tests {
     }
 
     #[test]
-    fn letters_beside_a_number_hide_none_but_a_word_in_hexadecimal_digits_has_none() {
-        assert_eq!(found("VISA4111111111111111EXP"), ["4111111111111111"]);
+    fn letters_beside_a_number_hide_none_but_a_hash_and_a_uuid_have_none() {
         for text in [
-            "4111111111111111a",
+            "VISA4111111111111111EXP",
+            "EC4111111111111111",
+            "card 4111111111111111e",
             "de4111111111111111beef",
+            "abcdefa4111111111111111abcdefab",
+            "abcdefabxabcdefabcdefabcd4111111111111111",
+        ] {
+            assert_eq!(found(text), ["4111111111111111"], "{text}");
+        }
+        for text in [
+            "abcdefab4111111111111111abcdefab",
+            "0f8fad5b-4111-1111-1111-11117728950e",
             "e3b0c44298fc1c1494111111111111111149afbf4c8996fb",
             "0f8fad5b-d9cb-469f-a165-70867728950e",
         ] {
@@ -305,12 +379,15 @@ mod tests {
     }
 
     #[test]
-    fn longer_runs_clocks_serials_and_two_separators_make_none() {
+    fn longer_runs_clocks_serials_and_wide_gaps_make_none() {
         for text in [
             "41111111111111111111",
             "14111111111111111",
             "00004111111111111111111",
-            "4111  1111  1111  1111",
+            "4111    1111    1111    1111",
+            "4111  1111  11111111",
+            "411111111111  1111",
+            "41  11  11  11  11  11  11  11",
             "S1F2-000158215131748",
             "V400m-324688179",
             "2026-11-20T09:15:02.118Z",

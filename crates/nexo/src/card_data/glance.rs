@@ -3,7 +3,7 @@
 //! It is never wrong in saying no. Where it says yes, which it may do too often, the message is read properly.
 
 use super::base64_text::{self, RUN_MIN, begins_like_text, is_base64};
-use super::digits::{Chain, Escapes, Token, hex, token};
+use super::digits::{Chain, Escapes, SEPARATORS_MAX, Token, hex, token};
 use super::issuer::DIGITS_MIN;
 use super::track::may_follow_number;
 
@@ -25,7 +25,11 @@ pub(super) fn may_hold_card_data(text: &[u8]) -> bool {
 }
 
 fn glance(text: &[u8], nested: usize, looks: &mut usize) -> bool {
-    has_hidden_letters(text) || has_name(text) || has_number(text) || has_base64(text, nested, looks)
+    has_hidden_letters(text)
+        || has_entity(text)
+        || has_name(text)
+        || has_number(text)
+        || has_base64(text, nested, looks)
 }
 
 /// Escapes of characters that need none, digits and letters of ASCII above all; zeros, as in UTF-16; and card numbers
@@ -50,6 +54,11 @@ fn has_hidden_letters(text: &[u8]) -> bool {
         },
         _ => true,
     }) || memchr::memchr_iter(b'^', text).any(|at| at > 0 && text[at - 1].is_ascii_digit())
+}
+
+/// A no-break space as pages write it: it takes so much room that the digits beside it are not dense enough to be seen.
+fn has_entity(text: &[u8]) -> bool {
+    memchr::memmem::find(text, b"nbsp").is_some()
 }
 
 /// Whether a card number stands here without any escapes.
@@ -77,12 +86,13 @@ fn has_name(text: &[u8]) -> bool {
 /// Bytes that are looked at together: a compiler makes a few instructions of a loop over them.
 const BLOCK: usize = 32;
 
-/// Whether three letters in a row are `cvc` or `cvv`, or of `track`, `block`, `security` or `sensitive`.
+/// Whether three letters in a row are `cvc`, `cvv` or `csc`, or of `track`, `block`, `security` or `sensitive`.
 fn has_letters(a: &[u8; BLOCK], b: &[u8; BLOCK], c: &[u8; BLOCK]) -> bool {
     let mut found = false;
     for at in 0..BLOCK {
         let (a, b, c) = (a[at] | 0x20, b[at] | 0x20, c[at] | 0x20);
         found |= (a == b'c') & (b == b'v') & ((c == b'c') | (c == b'v'));
+        found |= (a == b'c') & (b == b's') & (c == b'c');
         found |= ((a == b'a') | (a == b'o')) & (b == b'c') & (c == b'k');
         found |= (a == b'i') & (b == b't') & (c == b'y');
         found |= (a == b't') & (b == b'i') & (c == b'v');
@@ -100,6 +110,7 @@ fn is_name(text: &[u8], at: usize) -> bool {
     };
     match text[at + 1] | 0x20 {
         b'v' => (is(0, b"cvc") || is(0, b"cvv")) && is_word(text, at, at + 3),
+        b's' => is(0, b"csc") && is_word(text, at, at + 3),
         b'c' => is(2, b"track") || is(2, b"block"),
         b't' => is(5, b"security"),
         b'i' => is(5, b"sensitive"),
@@ -117,7 +128,8 @@ fn is_word(text: &[u8], start: usize, end: usize) -> bool {
         || is_escaped(2, b'\\')
         || is_escaped(3, b'%')
         || is_escaped(6, b'\\');
-    begins && !is_letter(end)
+    let is_code = |at: usize| text.get(at..at + 4).is_some_and(|w| w.eq_ignore_ascii_case(b"code"));
+    begins && (!is_letter(end) || is_code(end))
 }
 
 /// A card number or a track. Only where two blocks hold so many digits that 13 of them may be in a row, with what may
@@ -186,11 +198,11 @@ fn read_numbers(text: &[u8], mut at: usize, end: usize) -> Option<usize> {
 /// How many digits stand in the row that begins here, and where it is over. A clock's colon ends none here.
 fn count_digits(text: &[u8], mut at: usize) -> (usize, usize) {
     let mut count = 0;
-    let mut after_digit = false;
+    let mut separators = SEPARATORS_MAX;
     while let Some(&byte) = text.get(at) {
         if byte.wrapping_sub(b'0') < 10 {
             count += 1;
-            after_digit = true;
+            separators = 0;
             at += 1;
             continue;
         }
@@ -202,9 +214,9 @@ fn count_digits(text: &[u8], mut at: usize) -> (usize, usize) {
         match token {
             Token::Digit(_) => {
                 count += 1;
-                after_digit = true;
+                separators = 0;
             }
-            Token::Separator | Token::Colon if after_digit => after_digit = false,
+            Token::Separator | Token::Colon if separators < SEPARATORS_MAX => separators += 1,
             _ => break,
         }
     }

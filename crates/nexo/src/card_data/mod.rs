@@ -165,7 +165,7 @@ mod tests {
     use super::*;
 
     /// What messages are made of, whole and in parts, in an order that nobody thought of.
-    const PIECES: [&str; 44] = [
+    const PIECES: [&str; 54] = [
         "4111111111111111",
         "4111",
         "1111",
@@ -210,6 +210,16 @@ mod tests {
         "D25121010000012345678",
         "\0",
         "NDExMTExMTExMTExMTExMQ==",
+        "NDExMTExMTExMTExMTExMTEx",
+        "\\r\\n",
+        "&nbsp;",
+        "%26nbsp%3b",
+        " - ",
+        ")(",
+        "  ",
+        "csc",
+        "cvvCode",
+        "cvc_code",
     ];
 
     fn text() -> impl Strategy<Value = String> {

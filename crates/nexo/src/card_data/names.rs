@@ -14,12 +14,16 @@ pub(super) enum Name {
 }
 
 /// Security codes, PIN blocks and tracks, under the names of nexo, of form data and of their usual spellings.
-const CARD_DATA: [&str; 17] = [
+const CARD_DATA: [&str; 21] = [
     "cardsecuritycode",
+    "csc",
+    "csccode",
     "cvc",
     "cvc2",
+    "cvccode",
     "cvv",
     "cvv2",
+    "cvvcode",
     "pinblock",
     "securitycode",
     "sensitivecarddata",
@@ -142,6 +146,10 @@ mod tests {
     fn card_data_is_known_by_its_name_in_any_spelling() {
         for text in [
             "cvc",
+            "cvcCode",
+            "cvv_code",
+            "CSC",
+            "card-csc",
             "CVC",
             "Cvv2",
             "securityCode",
@@ -203,6 +211,8 @@ mod tests {
             "cvcResultRaw",
             "trackingNumber",
             "acvc",
+            "cvcCodeResult",
+            "cscs",
             "CVCX",
             "SaleReferenceID",
             "message",

@@ -37,6 +37,9 @@ fn a_message_without_card_data_is_not_copied() {
 fn members_that_are_card_data_by_name_go_whatever_they_hold() {
     for name in [
         "cvc",
+        "cvcCode",
+        "cvv_code",
+        "csc",
         "CVV",
         "cvc2",
         "Cvv2",
@@ -129,6 +132,11 @@ fn a_mark_stands_in_the_encoding_of_its_place() {
         assert_eq!(kept(text), left);
     }
     assert_eq!(KeptText::of("4111111111111111").as_str(), "[card number removed]");
+    for text in
+        ["4111 - 1111 - 1111 - 1111", "(4111)(1111)(1111)(1111)", "4111%26nbsp%3b1111&nbsp;1111%20%201111"]
+    {
+        assert!(kept(text).contains("removed") && holds_card_data(text), "{text}");
+    }
     assert!(holds_card_data("4111-1111-1111-1111") && !holds_card_data("TILL-04"));
 }
 
@@ -352,7 +360,7 @@ fn a_million_references_serials_and_times_stay_as_they_are() {
                         1_700_000_000_000 + numbers.below(299_999_999_999)
                     ),
                 ),
-                _ => ("a", format!("{:x}{:x}", numbers.below(usize::MAX), numbers.below(usize::MAX))),
+                _ => ("a", format!("{:016x}{:016x}", numbers.below(usize::MAX), numbers.below(usize::MAX))),
             };
             write!(text, r#""{name}":"{value}","#).unwrap();
         }
