@@ -406,8 +406,10 @@ impl Desk {
             }
             _ => self.answer_of(now, outcome, &x.record),
         };
-        let fenced_first = match outcome {
-            Outcome::Answered(Answered::Message(message)) => x.needs_fence(message.bytes()),
+        // The very bytes that would be told, where there are any: what is kept may have lost what makes it a NotFound.
+        let fenced_first = match (&answer, outcome) {
+            (Answer::Response(response), _) => x.needs_fence(response),
+            (_, Outcome::Answered(Answered::Message(message))) => x.needs_fence(message.bytes()),
             _ => false,
         };
         match x.asks_for {
@@ -560,7 +562,11 @@ impl Desk {
             let waiters = std::mem::take(&mut x.waiters);
             let aborters = std::mem::take(&mut x.aborters);
             let exchange = x.record.exchange.clone();
-            let not_found = matches!(&outcome, Outcome::Answered(Answered::Message(message)) if x.needs_fence(message.bytes()));
+            let not_found = match (&response, &outcome) {
+                (Some(response), _) => x.needs_fence(response),
+                (None, Outcome::Answered(Answered::Message(message))) => x.needs_fence(message.bytes()),
+                _ => false,
+            };
             // The terminal's true answer is told without its commit (E23); whatever else must be on disk first (E7, E16).
             let answer = match from_terminal && !not_found {
                 true => match response {
