@@ -146,6 +146,13 @@ impl Gateway {
                     self.url
                 ));
             }
+            Some(rustls::Error::InvalidCertificate(reason)) => {
+                return CallError::NotTaken(anyhow!(
+                    "the certificate of {} was refused: {}",
+                    self.url,
+                    refusal_of(reason)
+                ));
+            }
             _ => {}
         }
         if error.is_connect() || error.is_builder() {
@@ -159,6 +166,18 @@ impl Gateway {
             true => anyhow!("{} did not answer in time", self.url),
             false => anyhow!("the connection to {} broke off: {cause}", self.url),
         })
+    }
+}
+
+/// Why a certificate was refused, and what to do. The library has no words for the commonest reason.
+fn refusal_of(reason: &CertificateError) -> String {
+    let text = reason.to_string();
+    if text.contains("CaUsedAsEndEntity") {
+        "it is that of a CA, as a self-signed one that is made in one step mostly is. Let a CA sign one for the gateway, and \
+         name the CA's own with --ca-file"
+            .to_owned()
+    } else {
+        text
     }
 }
 

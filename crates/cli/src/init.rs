@@ -12,7 +12,9 @@ use crate::{key, program};
 
 /// Set an installation up: company, merchant account, stores, terminals, first API key.
 ///
-/// May be run again to add more: what is there stays. The first key is made with the company, and shown once.
+/// May be run again to add more: what is there stays, where it is. The first key is made with the company, and shown once. It is
+/// for the whole company: it opens the Terminal API, the Cloud device API and the management calls. `tillgate key new` makes
+/// others, which may do less.
 #[derive(Debug, Args)]
 pub(crate) struct Init {
     /// Company account, such as ACME
@@ -46,15 +48,17 @@ impl Init {
             None => Location::MerchantInStore(merchant),
         };
         for poi in &self.terminals {
-            said("terminal", poi.as_str(), admin.add_terminal(company, poi, at).await)?;
+            self.add(&admin, poi, at).await?;
         }
         let flags = self.installation.flags();
         if is_new {
-            let mut roles = vec![Role::TerminalApi, Role::TerminalManagementApi];
+            let mut roles = vec![Role::TerminalApi, Role::CloudDeviceApi, Role::TerminalManagementApi];
             roles.extend(Role::MANAGEMENT);
             let first = NewKey { company, merchants: &[], roles: &roles, description: Some("first key") };
             println!();
             key::show(&admin.create_credential(first).await?);
+            println!("It is for the whole company, with these roles:");
+            roles.iter().for_each(|role| println!("  {role}"));
         }
         println!();
         println!("Next:");
@@ -63,6 +67,26 @@ impl Init {
         let poi = self.terminals.first().map_or("POIID", PoiId::as_str);
         println!("  {program} board {}{flags}", quoted(poi));
         Ok(ExitCode::SUCCESS)
+    }
+
+    /// Adds a terminal. One that is elsewhere stays there.
+    async fn add(&self, admin: &Admin, poi: &PoiId, at: Location<'_>) -> anyhow::Result<()> {
+        let added = admin.add_terminal(&self.company, poi, at).await;
+        if matches!(added, Err(AdminError::AlreadyExists(_)))
+            && let Some(place) = admin.elsewhere(&self.company, poi, at).await?
+        {
+            println!("terminal {poi} is somewhere else already, and was not moved: {place}");
+            return Ok(());
+        }
+        let added = match added {
+            Err(error @ AdminError::Refused(_)) if self.store.is_none() => {
+                let context = format!("terminal {poi} was not added; name its store with --store NAME");
+                return Err(anyhow::Error::from(error).context(context));
+            }
+            added => added,
+        };
+        said("terminal", poi.as_str(), added)?;
+        Ok(())
     }
 }
 

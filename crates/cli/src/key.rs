@@ -30,8 +30,7 @@ pub(crate) struct New {
     /// Merchant account that it is for; may be repeated [default: the whole company]
     #[arg(long = "merchant-account", value_name = "CODE")]
     merchants: Vec<String>,
-    /// What it may do; may be repeated
-    #[arg(long = "role", value_name = "ROLE", default_value = "terminal-api", value_parser = role)]
+    #[arg(long = "role", value_name = "ROLE", default_value = "terminal-api", value_parser = role, help = role_help())]
     roles: Vec<Role>,
     /// For people
     #[arg(long, value_name = "TEXT")]
@@ -129,6 +128,11 @@ fn role(text: &str) -> Result<Role, String> {
         let known = Role::ALL.map(Role::slug).join(", ");
         format!("{error}; there are {known}")
     })
+}
+
+fn role_help() -> String {
+    let known = Role::ALL.map(Role::slug).join(", ");
+    format!("What it may do; may be repeated: {known}")
 }
 
 #[cfg(test)]

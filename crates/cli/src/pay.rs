@@ -18,6 +18,9 @@ use crate::{clock, paint};
 /// Longer than the 150 s after which the gateway answers in any case.
 const WAIT: Duration = Duration::from_secs(160);
 
+/// By then a refusal is here, and a person begins to wonder.
+const SAID_AFTER: Duration = Duration::from_millis(700);
+
 /// Currencies whose major unit is also the smallest one (ISO 4217).
 const WITHOUT_DECIMALS: [&str; 15] =
     ["BIF", "CLP", "DJF", "GNF", "ISK", "JPY", "KMF", "KRW", "PYG", "RWF", "UGX", "VND", "XAF", "XOF", "XPF"];
@@ -81,10 +84,10 @@ impl Pay {
             payment_data: None,
         };
         let asked = shown(self.amount, &self.currency);
-        let asked = format!("{poi}: {asked}, ServiceID {service}, waiting for the card …");
-        eprintln!("{}", paint::stderr(&asked, paint::DIM));
+        // Before it is sent: whoever has to ask later needs the ServiceID.
+        eprintln!("{}", paint::stderr(&format!("{poi}: {asked}, ServiceID {service}"), paint::DIM));
         let answer = tokio::select! {
-            answer = gateway.post("/sync", nexo::request(&header, &request).to_vec(), WAIT) => answer,
+            answer = patient(gateway.post("/sync", nexo::request(&header, &request).to_vec(), WAIT)) => answer,
             () = signals.next() => {
                 let text = format!("the payment goes on. Ask for ServiceID {service} with TransactionStatus.");
                 match self.json {
@@ -114,6 +117,19 @@ impl Pay {
             Outcome::NotKnown { .. } => 4,
         }))
     }
+}
+
+/// Says that it waits, once there is no refusal at once.
+async fn patient<T>(asking: impl Future<Output = T>) -> T {
+    let mut asking = std::pin::pin!(asking);
+    tokio::select! {
+        biased;
+        answer = asking.as_mut() => return answer,
+        () = tokio::time::sleep(SAID_AFTER) => {}
+    }
+    let text = "waiting for the answer; the terminal may be waiting for the card …";
+    eprintln!("{}", paint::stderr(text, paint::DIM));
+    asking.await
 }
 
 fn read(answer: &Answer) -> Outcome {

@@ -81,7 +81,7 @@ pub(crate) struct Settings {
     /// Networks of the proxies in front, separated by commas
     #[arg(long, value_name = "CIDR", env = "TILLGATE_BEHIND_PROXY", value_delimiter = ',')]
     behind_proxy: Option<Vec<Cidr>>,
-    /// Names under which the gateway is called, separated by commas
+    /// Names under which the gateway is called, separated by commas; they replace those of the configuration file
     #[arg(long, value_name = "NAME", env = "TILLGATE_HOSTS", value_delimiter = ',')]
     hosts: Option<Vec<HostName>>,
     /// This gateway's name

@@ -191,6 +191,22 @@ impl Admin {
         Ok(self.store.add_terminal(terminal).await?)
     }
 
+    /// Where a terminal is, in words, if it is not at this place of this company; none also when it is nowhere.
+    ///
+    /// # Errors
+    /// [`AdminError`].
+    pub async fn elsewhere(
+        &self,
+        company: &str,
+        poi: &PoiId,
+        at: Location<'_>,
+    ) -> Result<Option<String>, AdminError> {
+        let (company, at) = (code(CompanyCode::parse(company))?, place(at)?);
+        let terminal = self.store.terminal(poi).await?;
+        let elsewhere = terminal.filter(|terminal| terminal.company != company || terminal.place != at);
+        Ok(elsewhere.map(|terminal| format!("{}, company account {}", terminal.place, terminal.company)))
+    }
+
     /// Makes a boarding code for a terminal that is in store, which ends any earlier code of it.
     ///
     /// # Errors

@@ -75,6 +75,7 @@ fn a_wrong_key_is_told_apart_from_a_gateway_that_is_not_there() {
         text.contains("nothing answers at http://127.0.0.1:1") && text.contains("tillgate demo"),
         "{text}"
     );
+    assert!(!text.contains("waiting"), "{text}");
 }
 
 #[test]

@@ -30,17 +30,22 @@ fn after(text: &str, word: &str) -> String {
 
 /// A gateway on a free port. Its log says which.
 fn serve(dir: &Path) -> (Running, String) {
+    let (running, started) = serve_with(dir, &[]);
+    (running, format!("http://{}", started["http"].as_str().unwrap()))
+}
+
+/// The same with these arguments, and the line of its log that says where it listens.
+fn serve_with(dir: &Path, args: &[&str]) -> (Running, serde_json::Value) {
     let log = dir.join("log");
     let mut command = tillgate();
-    command.args(["serve", "--listen", "127.0.0.1:0", "--data-dir"]).arg(dir.join("data"));
+    command.args(["serve", "--listen", "127.0.0.1:0", "--data-dir"]).arg(dir.join("data")).args(args);
     let mut running = Running::start_logging(&mut command, &log);
-    let url = running.wait_for("the address in the log", || {
+    let started = running.wait_for("the address in the log", || {
         let log = std::fs::read_to_string(&log).ok()?;
         let line = log.lines().find(|line| line.contains("\"started\""))?;
-        let entry: serde_json::Value = serde_json::from_str(line).ok()?;
-        Some(format!("http://{}", entry["http"].as_str()?))
+        serde_json::from_str(line).ok()
     });
-    (running, url)
+    (running, started)
 }
 
 #[test]
@@ -81,6 +86,57 @@ fn init_may_be_run_again_and_makes_no_second_key() {
     assert!(again.status.success(), "{}", stderr(&again));
     assert!(stdout(&again).contains("company account ACME is there already"), "{}", stdout(&again));
     assert!(!stdout(&again).contains("API key"), "{}", stdout(&again));
+}
+
+#[test]
+fn a_terminal_that_is_elsewhere_stays_there_and_one_without_its_store_is_refused() {
+    let dir = tempfile::tempdir().unwrap();
+    let data = dir.path().join("data").display().to_string();
+    let first = init(&data);
+    assert!(first.status.success() && stdout(&first).contains("Cloud Device API role"), "{}", stdout(&first));
+    let place = |more: &[&str]| {
+        let args = ["init", "--data-dir", &data, "--company", "ACME", "--merchant-account", "ACME_EU"];
+        tillgate().args(args).args(more).output().unwrap()
+    };
+    let moved = place(&["--store", "SHOP_2", "--terminal", "V400m-100200300"]);
+    let text = stdout(&moved);
+    let told = "terminal V400m-100200300 is somewhere else already, and was not moved: store SHOP_1 of ACME_EU, company account ACME";
+    assert!(moved.status.success() && text.contains(told), "{text}");
+
+    let homeless = place(&["--terminal", "V400m-100200399"]);
+    assert_eq!(homeless.status.code(), Some(1));
+    let text = stderr(&homeless);
+    assert!(text.contains("V400m-100200399 was not added") && text.contains("--store NAME"), "{text}");
+}
+
+#[test]
+fn a_certificate_that_is_refused_is_told_apart_from_a_gateway_that_is_not_there() {
+    let dir = tempfile::tempdir().unwrap();
+    let made = init(&dir.path().join("data").display().to_string());
+    assert!(made.status.success(), "{}", stderr(&made));
+    let mut params = rcgen::CertificateParams::new(vec!["127.0.0.1".to_owned()]).unwrap();
+    params.is_ca = rcgen::IsCa::Ca(rcgen::BasicConstraints::Unconstrained);
+    let signer = rcgen::KeyPair::generate().unwrap();
+    let (cert, key) = (dir.path().join("cert.pem"), dir.path().join("key.pem"));
+    std::fs::write(&cert, params.self_signed(&signer).unwrap().pem()).unwrap();
+    std::fs::write(&key, signer.serialize_pem()).unwrap();
+    let (cert, key) = (cert.to_str().unwrap(), key.to_str().unwrap());
+    let tls = ["--tls-listen", "127.0.0.1:0", "--tls-cert", cert, "--tls-key", key];
+    let (_serving, started) = serve_with(dir.path(), &tls);
+    let url = format!("https://{}", started["https"].as_str().unwrap());
+    let pay =
+        ["pay", "--poi-id", "V400m-1", "--amount", "10.99", "--url", &url, "--key", "k", "--ca-file", cert];
+    let output = run(&pay);
+    assert_eq!(output.status.code(), Some(1));
+    let text = stderr(&output);
+    assert!(text.contains("was refused") && text.contains("that of a CA"), "{text}");
+    assert!(!text.contains("nothing answers"), "{text}");
+}
+
+#[test]
+fn the_roles_of_a_key_are_listed_in_its_help() {
+    let help = stdout(&run(&["key", "new", "--help"]));
+    assert!(help.contains("cloud-device-api") && help.contains("terminal-actions-write"), "{help}");
 }
 
 #[test]
