@@ -6,6 +6,7 @@ import { describe, test } from "node:test";
 import { call } from "./calls.mjs";
 import { assertReject, assertResponse, assertThrown, demo, NOT_DELIVERED, paymentCases, UNKNOWN_POI } from "./cases.mjs";
 import { diagnosis, payment } from "./messages.mjs";
+import { callEach } from "./devices.mjs";
 import { connect } from "./tillgate.mjs";
 
 const POI = "S1F2-000158215131748";
@@ -107,6 +108,13 @@ describe(`${NAME}, who is connected`, () => {
     assert.deepEqual((await status("connected", POI)).value, { deviceId: POI, status: "ONLINE" });
     assert.deepEqual((await status("not connected", ABSENT)).value, { deviceId: ABSENT, status: "OFFLINE" });
   });
+});
+
+test("devices.mjs, as docs/clients.md has it: each call once", async () => {
+  const { answer, ...rest } = await callEach(devices, MERCHANT, POI, diagnosis(POI, false), diagnosis(POI, false));
+  assert.equal(answer.SaleToPOIResponse.DiagnosisResponse.Response.Result, "Success");
+  const uniqueDeviceIds = ["S1F2-000158215131748", "V400m-324688179"];
+  assert.deepEqual(rest, { Result: "ok", uniqueDeviceIds, status: "ONLINE" });
 });
 
 /** What a caller learns by an error, apart from what it has said itself and the number of this very answer. */

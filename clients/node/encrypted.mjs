@@ -6,6 +6,7 @@ import { describe, test } from "node:test";
 import { call } from "./calls.mjs";
 import { assertReject, assertResponse, assertThrown, demo, NOT_DELIVERED, paymentCases, UNKNOWN_POI } from "./cases.mjs";
 import { diagnosis, payment } from "./messages.mjs";
+import { callEncrypted } from "./devices.mjs";
 import { connectEncrypted } from "./tillgate.mjs";
 
 const POI = "S1F2-000158215131748";
@@ -27,6 +28,11 @@ paymentCases({
   repeats: false,
   okOfSync: "ok",
   okOfAsync: { Result: "ok" },
+});
+
+test("devices.mjs, as docs/clients.md has it: an encrypted call", async () => {
+  const answer = await callEncrypted(devices, MERCHANT, POI, diagnosis(POI, false));
+  assert.equal(answer.SaleToPOIResponse.DiagnosisResponse.Response.Result, "Success");
 });
 
 describe(`${NAME}, when it does not work`, () => {

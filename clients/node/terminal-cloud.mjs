@@ -10,6 +10,7 @@ import { promisify } from "node:util";
 import { call } from "./calls.mjs";
 import {
   assertReject, assertResponse, assertThrown, demo, NOT_DELIVERED, paymentCases, serviceOf, UNKNOWN_POI,
+  WAIT_MAX_MS,
 } from "./cases.mjs";
 import { diagnosis, payment, transactionStatus } from "./messages.mjs";
 import { pay } from "./pay.mjs";
@@ -89,16 +90,11 @@ describe("only over HTTPS, and only with a CA that is trusted", () => {
   });
 
   test("without NODE_EXTRA_CA_CERTS the library does not talk to the gateway", async () => {
-    const { NODE_EXTRA_CA_CERTS, ...env } = process.env;
-    assert.ok(NODE_EXTRA_CA_CERTS && env.NODE_TLS_REJECT_UNAUTHORIZED === undefined);
-    const script = `
+    const { stdout } = await withoutCa(`
       import { connect } from "./tillgate.mjs";
       const request = ${JSON.stringify(diagnosis(POI, false))};
       await connect(${JSON.stringify(url)}, "no-key-is-shown-to-a-stranger").terminal.sync(request)
-        .then(() => console.log("answered"), (error) => console.log(error.message));`;
-    const cwd = dirname(fileURLToPath(import.meta.url));
-    const options = ["--input-type=module", "--eval", script];
-    const { stdout } = await promisify(execFile)(process.execPath, options, { cwd, env });
+        .then(() => console.log("answered"), (error) => console.log(error.message));`);
     assert.match(stdout, /unable to verify the first certificate|self.signed certificate|local issuer certificate/);
   });
 });
@@ -121,4 +117,39 @@ describe("pay.mjs, as docs/clients.md has it", () => {
   test("throws if the gateway did not take the request", async () => {
     await assert.rejects(pay(connected("wrong"), payment(POI, 10.99)), { name: "HttpClientException", statusCode: 401 });
   });
+
+  // Each at once, and as what it is. Port 1 is nobody's, and names under .invalid never resolve.
+  for (const [what, wrong, text] of [
+    ["nobody listens", "https://127.0.0.1:1", /ECONNREFUSED/],
+    ["nobody listens at any address of the name", "https://localhost:1", /ECONNREFUSED|no connection/],
+    ["the name is not known", "https://gateway.invalid", /getaddrinfo/],
+    ["the URL is plain HTTP", demo.baseUrl, /not supported/],
+    ["HTTPS is asked of plain HTTP", demo.baseUrl.replace("http:", "https:"), /wrong version number|packet length too long/],
+  ]) {
+    test(`throws at once if nothing was sent: ${what}`, async () => {
+      const started = Date.now();
+      const error = await pay(connect(wrong, terminalApi).terminal, payment(POI, 10.99)).then(assert.fail, (e) => e);
+      assert.match(error.message, /^nothing was sent: /);
+      assert.match(error.message, text);
+      assert.ok(Date.now() - started < WAIT_MAX_MS);
+    });
+  }
+
+  test("throws at once if the CA is not trusted", async () => {
+    const { stdout } = await withoutCa(`
+      import { connect } from "./tillgate.mjs";
+      import { pay } from "./pay.mjs";
+      await pay(connect(${JSON.stringify(url)}, "no-key-is-shown-to-a-stranger").terminal, ${JSON.stringify(payment(POI, 10.99))})
+        .then(() => console.log("answered"), (error) => console.log(error.message));`);
+    assert.match(stdout, /^nothing was sent: .*certificate/);
+  });
 });
+
+/** Runs a script as a POS that was not told which CA to trust. */
+async function withoutCa(script) {
+  const { NODE_EXTRA_CA_CERTS, ...env } = process.env;
+  assert.ok(NODE_EXTRA_CA_CERTS && env.NODE_TLS_REJECT_UNAUTHORIZED === undefined);
+  const options = ["--input-type=module", "--eval", script];
+  const cwd = dirname(fileURLToPath(import.meta.url));
+  return promisify(execFile)(process.execPath, options, { cwd, env, timeout: WAIT_MAX_MS });
+}
