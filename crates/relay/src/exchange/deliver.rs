@@ -213,7 +213,9 @@ impl Desk {
             return self.conflict(now, index, verdict, vec![source]);
         }
         x.reported_by(source);
-        self.has_it(index);
+        if verdict.problem.is_none() {
+            self.has_it(index); // A result that does not fit proves nothing.
+        }
         self.settle(now, index, verdict.outcome, verdict.evidence, verdict.problem);
         if let State::Settling(settling) = &mut self.exchanges[index].state {
             settling.response = verdict.response;

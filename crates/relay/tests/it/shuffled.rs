@@ -500,3 +500,18 @@ fn a_result_that_comes_before_its_delivery_does_not_have_the_terminal_forget_tha
     ];
     run(&steps, u64::MAX, 1);
 }
+
+#[test]
+fn a_result_that_does_not_fit_is_no_receipt() {
+    let steps = [
+        Step::Till(0),
+        Step::Connect,
+        Step::Drive,
+        Step::Misfit(3),
+        Step::CrashTerminal,
+        Step::Async(0),
+        Step::Apply,
+        Step::Till(0),
+    ];
+    run(&steps, u64::MAX, 1);
+}
