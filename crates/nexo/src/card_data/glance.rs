@@ -141,11 +141,12 @@ fn has_number(text: &[u8]) -> bool {
     let mut counts =
         blocks.iter().map(|block| digits_in(block)).chain([digits_in(rest)]).chain([0]).enumerate();
     let mut done = 0;
+    let mut row_end = 0;
     let Some((_, mut here)) = counts.next() else { return false };
     for (index, next) in counts {
         let start = (index - 1) * BLOCK;
         if here + next >= DIGITS_OF_TWO && start + BLOCK > done {
-            match read_numbers(text, done.max(whole_from(text, start)), start + BLOCK) {
+            match read_numbers(text, done.max(whole_from(text, start)), start + BLOCK, &mut row_end) {
                 None => return true,
                 Some(end) => done = end,
             }
@@ -172,24 +173,27 @@ fn whole_from(text: &[u8], at: usize) -> usize {
     at - (1..=at.min(5)).find(|back| is_lead(*back)).unwrap_or(0)
 }
 
-/// Reads the rows of digits that begin before `end`. Returns where to go on; nothing if one may be card data.
-fn read_numbers(text: &[u8], mut at: usize, end: usize) -> Option<usize> {
+/// Reads the rows of digits that begin before `end`. Returns where to go on; nothing if one may be card data. Up to
+/// `row_end` the digits are counted already: a long row may be many chains, and is counted once.
+fn read_numbers(text: &[u8], mut at: usize, end: usize, row_end: &mut usize) -> Option<usize> {
     let mut chain = Chain::new();
     // Escaped digits have been looked for before.
     let begins = |byte: &u8| byte.is_ascii_digit() || *byte >= 0x80;
     while let Some(skipped) = text.get(at..end.min(text.len())).and_then(|t| t.iter().position(begins)) {
         at = whole_from(text, at + skipped).max(at);
-        let (count, next) = count_digits(text, at);
-        if count >= DIGITS_MIN {
-            let mut is_found = false;
-            // The same row again, and now with its digits in hand.
-            let next = chain.read(text, at, Escapes::Any, |_| is_found = true);
-            if is_found || chain.ended_in.is_some_and(|end| may_follow_number(text, end)) {
-                return None;
+        if at >= *row_end {
+            let (count, next) = count_digits(text, at);
+            if count < DIGITS_MIN {
+                at = next;
+                continue;
             }
-            at = next;
-        } else {
-            at = next;
+            *row_end = next;
+        }
+        let mut is_found = false;
+        // The same row again, and now with its digits in hand.
+        at = chain.read(text, at, Escapes::Any, |_| is_found = true);
+        if is_found || chain.ended_in.is_some_and(|end| may_follow_number(text, end)) {
+            return None;
         }
     }
     Some(at)

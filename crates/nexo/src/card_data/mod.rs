@@ -289,6 +289,7 @@ mod tests {
             "ICAgICAgICAgICAg\r\n".into(),
             "\\\\\\".into(),
             "{\"a\":[".into(),
+            // One long row of digits to the first look, and many short ones to the reading.
             "4 1 1 1 - ".into(),
         ];
         for text in texts {
