@@ -229,7 +229,8 @@ fn who_ends_the_wait_is_told_how_to_ask() {
     let service = paying.wait_for("the ServiceID", || {
         let text = std::fs::read_to_string(&log).ok()?;
         let (_, rest) = text.split_once("10.99 EUR, ServiceID ")?;
-        Some(rest.split_once(", waiting")?.0.to_owned())
+        let (service, rest) = rest.split_once('\n')?;
+        rest.contains("waiting for the answer").then(|| service.to_owned())
     });
     paying.signal("INT");
     let output = paying.end();
