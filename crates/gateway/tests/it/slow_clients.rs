@@ -2,13 +2,15 @@
 
 use std::time::{Duration, Instant};
 
-use gateway::{Config, Patience, Tls};
+use gateway::{Config, Patience};
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::TcpStream;
 use tokio::time::timeout;
 
 use crate::scripted_terminal::ScriptedTerminal;
-use crate::support::{DIALECTS, Dialect, MERCHANT, POI, SOON, TestGateway, device_path, payment};
+use crate::support::{
+    DIALECTS, Dialect, MERCHANT, POI, SOON, TestGateway, device_path, payment, self_signed,
+};
 
 /// What the limit under test is set to; all others are far away.
 const SHORT: Duration = Duration::from_millis(300);
@@ -54,13 +56,10 @@ async fn head(gateway: &TestGateway, dialect: Dialect, length: usize) -> String 
 #[tokio::test]
 async fn a_tls_handshake_that_does_not_come_is_given_up() {
     let dir = tempfile::tempdir().unwrap();
-    let made = rcgen::generate_simple_self_signed(["localhost".to_owned()]).unwrap();
-    let (cert, key) = (dir.path().join("cert.pem"), dir.path().join("key.pem"));
-    std::fs::write(&cert, made.cert.pem()).unwrap();
-    std::fs::write(&key, made.signing_key.serialize_pem()).unwrap();
+    let tls = self_signed(dir.path());
     let config = Config {
         listen: "127.0.0.1:0".parse().unwrap(),
-        tls: Some(Tls { listen: "127.0.0.1:0".parse().unwrap(), cert, key }),
+        tls: Some(tls),
         data_dir: dir.path().join("data"),
         patience: Patience { tls_handshake: SHORT, ..PATIENT },
         ..Config::default()

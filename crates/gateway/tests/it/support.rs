@@ -1,9 +1,9 @@
 //! A gateway on a free port with a directory of its own, and the people who talk to it.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use gateway::{Admin, Config, Location, NewKey, Role, Running};
+use gateway::{Admin, Config, Location, NewKey, Role, Running, Tls};
 use nexo::PoiId;
 use serde_json::{Value, json};
 use tempfile::TempDir;
@@ -381,4 +381,13 @@ pub(crate) fn device_path(merchant: &str, device: &str, call: &str) -> String {
 pub(crate) fn client() -> reqwest::Client {
     let _ = rustls::crypto::ring::default_provider().install_default();
     reqwest::Client::new()
+}
+
+/// HTTPS at a free port, with a certificate for localhost that is its own authority, in this directory.
+pub(crate) fn self_signed(dir: &Path) -> Tls {
+    let made = rcgen::generate_simple_self_signed(["localhost".to_owned()]).unwrap();
+    let (cert, key) = (dir.join("cert.pem"), dir.join("key.pem"));
+    std::fs::write(&cert, made.cert.pem()).unwrap();
+    std::fs::write(&key, made.signing_key.serialize_pem()).unwrap();
+    Tls { listen: "127.0.0.1:0".parse().unwrap(), cert, key }
 }

@@ -4,7 +4,7 @@ use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
-use gateway::{Config, Limits, Patience, Tls};
+use gateway::{Config, Limits, Patience};
 use rustls::pki_types::{CertificateDer, ServerName, pem::PemObject as _};
 use rustls::{ClientConfig, RootCertStore};
 use tokio::io::{AsyncRead, AsyncReadExt as _, AsyncWrite, AsyncWriteExt as _};
@@ -12,7 +12,7 @@ use tokio::net::TcpStream;
 use tokio::time::timeout;
 use tokio_rustls::TlsConnector;
 
-use crate::support::{DIALECTS, MERCHANT, POI, SOON, TestGateway, device_path};
+use crate::support::{DIALECTS, MERCHANT, POI, SOON, TestGateway, device_path, self_signed};
 
 /// As long as a message may be, nearly.
 const LONG_BODY: usize = 120 * 1024;
@@ -82,13 +82,11 @@ async fn a_connection_outlives_each_refusal_whose_body_comes_late() {
 #[tokio::test]
 async fn a_refusal_of_a_long_body_over_tls_is_heard_each_time() {
     let dir = tempfile::tempdir().unwrap();
-    let made = rcgen::generate_simple_self_signed(["localhost".to_owned()]).unwrap();
-    let (cert, key) = (dir.path().join("cert.pem"), dir.path().join("key.pem"));
-    std::fs::write(&cert, made.cert.pem()).unwrap();
-    std::fs::write(&key, made.signing_key.serialize_pem()).unwrap();
+    let tls = self_signed(dir.path());
+    let cert = tls.cert.clone();
     let config = Config {
         listen: "127.0.0.1:0".parse().unwrap(),
-        tls: Some(Tls { listen: "127.0.0.1:0".parse().unwrap(), cert: cert.clone(), key }),
+        tls: Some(tls),
         data_dir: dir.path().join("data"),
         ..Config::default()
     };
