@@ -42,7 +42,8 @@ pub(crate) struct Device {
     pub(crate) merchant_account: String,
     pub(crate) store: Option<String>,
     pub(crate) firmware_version: String,
-    cardholder: Duration,
+    /// How long a cardholder takes to present a card.
+    pub(crate) cardholder: Duration,
     waiting: Option<Waiting>,
 }
 

@@ -6,8 +6,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use nexo::PoiId;
-use relay::terminal::Outcome;
-use relay::{DeliveryId, JournalId, ProcessId, SUBPROTOCOL, Settings, Telemetry};
+use relay::{JournalId, SUBPROTOCOL};
 use reqwest::header::{AUTHORIZATION, CONNECTION, HeaderMap, RETRY_AFTER, UPGRADE};
 use reqwest::{Client, Method, RequestBuilder, Response, StatusCode, Url};
 use rustls::pki_types::CertificateDer;
@@ -15,10 +14,10 @@ use rustls::pki_types::pem::PemObject;
 use rustls::{CertificateError, ClientConfig, RootCertStore};
 use rustls_platform_verifier::BuilderVerifierExt;
 use serde::{Deserialize, Serialize};
-use serde_json::value::RawValue;
 use tokio_tungstenite::tungstenite::handshake::client::generate_key;
 use tokio_tungstenite::tungstenite::handshake::derive_accept_key;
 
+use crate::machine::{Boarded, CallError, MaintenanceAnswer, Refusal, Report};
 use crate::secret::Secret;
 use crate::socket::Socket;
 
@@ -30,9 +29,6 @@ const UPGRADE_TIMEOUT: Duration = Duration::from_secs(15);
 
 /// The longest answer that is read, in bytes.
 const ANSWER_MAX: usize = 256 * 1024;
-
-/// What the results of one maintenance call may hold in all, in bytes; one result always fits.
-const RESULTS_MAX: usize = 256 * 1024;
 
 /// A terminal can't begin to talk to its gateway.
 #[derive(Debug, thiserror::Error)]
@@ -53,47 +49,6 @@ pub enum HttpError {
     Tls(String),
 }
 
-/// What became of a call that did not succeed.
-#[derive(Debug)]
-pub(crate) enum CallError {
-    /// The gateway answered with another status.
-    Refused(Refusal),
-    /// No answer, or none that can be read.
-    Failed(String),
-}
-
-/// An HTTP answer that is no success.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) struct Refusal {
-    pub(crate) status: u16,
-    /// Member `code` of the problem document.
-    pub(crate) code: Option<String>,
-    /// Member `detail` of the problem document, or its `title`.
-    pub(crate) detail: Option<String>,
-    pub(crate) retry_after: Option<Duration>,
-}
-
-impl CallError {
-    pub(crate) fn retry_after(&self) -> Option<Duration> {
-        match self {
-            CallError::Refused(refusal) => refusal.retry_after,
-            CallError::Failed(_) => None,
-        }
-    }
-}
-
-impl std::fmt::Display for CallError {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        match self {
-            CallError::Refused(refusal) => {
-                write!(f, "the gateway answered {}", refusal.status)?;
-                refusal.code.iter().chain(&refusal.detail).try_for_each(|text| write!(f, ", {text}"))
-            }
-            CallError::Failed(problem) => f.write_str(problem),
-        }
-    }
-}
-
 /// One terminal's way to its gateway.
 #[derive(Clone, Debug)]
 pub(crate) struct Http {
@@ -107,89 +62,6 @@ struct BoardRequest<'a> {
     poi_id: &'a PoiId,
     boarding_code: &'a str,
     journal_id: &'a JournalId,
-}
-
-/// What boarding answers.
-#[derive(Deserialize)]
-#[serde(rename_all = "camelCase")]
-pub(crate) struct Boarded {
-    pub(crate) token: String,
-    pub(crate) merchant_account: String,
-    #[serde(default)]
-    pub(crate) store: Option<String>,
-}
-
-/// What a maintenance call tells.
-#[derive(Serialize)]
-#[serde(rename_all = "camelCase")]
-pub(crate) struct Report {
-    pub(crate) journal_id: JournalId,
-    pub(crate) process_id: ProcessId,
-    pub(crate) firmware_version: String,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub(crate) device: Option<Telemetry>,
-    pub(crate) resume: Vec<DeliveryId>,
-    pub(crate) results: Vec<ReportedResult>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub(crate) applied_revision: Option<u64>,
-}
-
-#[derive(Serialize)]
-#[serde(rename_all = "camelCase")]
-pub(crate) struct ReportedResult {
-    delivery_id: DeliveryId,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    message: Option<Box<RawValue>>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    indeterminate: Option<String>,
-}
-
-/// What a maintenance call answers.
-#[derive(Deserialize)]
-#[serde(rename_all = "camelCase")]
-pub(crate) struct MaintenanceAnswer {
-    #[serde(default)]
-    pub(crate) recorded: Vec<RecordedResult>,
-    #[serde(default)]
-    pub(crate) settings: Option<Settings>,
-    #[serde(default)]
-    pub(crate) next_call_seconds: Option<u32>,
-}
-
-#[derive(Deserialize)]
-#[serde(rename_all = "camelCase")]
-pub(crate) struct RecordedResult {
-    pub(crate) delivery_id: DeliveryId,
-    #[serde(default)]
-    pub(crate) problem: Option<String>,
-}
-
-/// The first of these results that one call may carry.
-pub(crate) fn reported<'a>(
-    results: impl Iterator<Item = (&'a DeliveryId, &'a Outcome)>,
-) -> Vec<ReportedResult> {
-    let mut reported = Vec::new();
-    let mut length = 0;
-    for (delivery, outcome) in results {
-        let mut result = ReportedResult { delivery_id: delivery.clone(), message: None, indeterminate: None };
-        match outcome {
-            Outcome::Message(message) => {
-                length += message.len();
-                if length > RESULTS_MAX && !reported.is_empty() {
-                    break;
-                }
-                let text = String::from_utf8(message.to_vec()).unwrap_or_default();
-                match RawValue::from_string(text) {
-                    Ok(message) => result.message = Some(message),
-                    Err(_) => result.indeterminate = Some("the stored response can't be read".into()),
-                }
-            }
-            Outcome::Empty => {}
-            Outcome::Indeterminate(reason) => result.indeterminate = Some(reason.clone()),
-        }
-        reported.push(result);
-    }
-    reported
 }
 
 impl Http {

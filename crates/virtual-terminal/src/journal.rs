@@ -8,13 +8,11 @@ use std::fs::{self, File, OpenOptions, TryLockError};
 use std::io::{self, Write};
 use std::path::{Path, PathBuf};
 
-use nexo::PoiId;
-use relay::JournalId;
-use relay::terminal::{Execution, JournalEntry, Terminal};
-use serde::{Deserialize, Serialize};
+use relay::terminal::{Execution, Terminal};
 use sha2::{Digest, Sha256};
 
 use crate::clock::Clock;
+use crate::machine::Record;
 
 const FILE: &str = "journal.jsonl";
 const NEW_FILE: &str = "journal.jsonl.new";
@@ -22,29 +20,6 @@ const LOCK: &str = "lock";
 
 /// From this length on a journal is rewritten once it has grown to four times its last compact form.
 const COMPACT_MIN: u64 = 4 * 1024 * 1024;
-
-/// One thing that a journal holds.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-#[serde(rename_all = "camelCase", rename_all_fields = "camelCase")]
-pub(crate) enum Record {
-    /// The first one: whose journal this is.
-    Journal {
-        version: u32,
-        journal_id: JournalId,
-        poi_id: PoiId,
-    },
-    /// The terminal was boarded; the latest one counts.
-    Boarded {
-        token: String,
-    },
-    /// Where the terminal stands; the latest one counts.
-    Placed {
-        merchant_account: String,
-        #[serde(default, skip_serializing_if = "Option::is_none")]
-        store: Option<String>,
-    },
-    Entry(JournalEntry),
-}
 
 /// Why a journal can't be used.
 #[derive(Debug, thiserror::Error)]
@@ -228,6 +203,10 @@ fn private(options: &mut OpenOptions) -> &mut OpenOptions {
 
 #[cfg(test)]
 mod tests {
+    use nexo::PoiId;
+    use relay::JournalId;
+    use relay::terminal::JournalEntry;
+
     use super::*;
 
     fn identity() -> Record {

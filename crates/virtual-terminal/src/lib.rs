@@ -2,8 +2,8 @@
 //!
 //! [`VirtualTerminal::start`] boards it when it is new, connects it, and keeps it connected; payments are approved or
 //! declined by the amount's last three digits, as test terminals do. What it must not forget is in a journal directory,
-//! and the rules about it are [`relay::terminal::Terminal`]'s: this crate owns the socket, the disk, the clocks and the
-//! card, and decides nothing about deliveries.
+//! and the rules about it are [`relay::terminal::Terminal`]'s. All else that it decides is [`Machine`]'s, which does no
+//! I/O and can be driven without any; what is around it owns the socket, the disk and the clocks, and decides nothing.
 //!
 //! Any number of terminals run in one process; there are no globals.
 
@@ -12,6 +12,8 @@ mod config;
 mod device;
 mod http;
 mod journal;
+mod machine;
+mod names;
 mod random;
 mod receipt;
 mod run;
@@ -23,6 +25,10 @@ mod writer;
 pub use config::{Config, DeviceFacts, Network, Platform};
 pub use http::HttpError;
 pub use journal::{JournalError, executions};
-pub use random::NoRandomness;
-pub use run::{Handle, StartError, State, VirtualTerminal};
+pub use machine::{
+    Action, Boarded, CallError, Machine, MaintenanceAnswer, Record, RecordedResult, Refusal, Report,
+    ReportedResult, RestoreError, Setup, State,
+};
+pub use names::NoRandomness;
+pub use run::{Handle, StartError, VirtualTerminal};
 pub use secret::Secret;

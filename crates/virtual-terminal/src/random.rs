@@ -1,34 +1,11 @@
-//! Randomness: names from the operating system, and a small generator for all that need not be secret.
-
-use std::fmt::Write;
-
-/// The operating system gave no random bytes.
-#[derive(Clone, Copy, Debug, thiserror::Error)]
-#[error("the operating system gives no random numbers: {0}")]
-pub struct NoRandomness(getrandom::Error);
-
-/// `prefix` and 32 hexadecimal digits, as IDs of this project are made.
-pub(crate) fn name(prefix: &str) -> Result<String, NoRandomness> {
-    let mut bytes = [0; 16];
-    getrandom::fill(&mut bytes).map_err(NoRandomness)?;
-    let mut name = String::from(prefix);
-    for byte in bytes {
-        // Writing to a string can't fail.
-        let _ = write!(name, "{byte:02x}");
-    }
-    Ok(name)
-}
+//! A small generator for all that need not be secret. Its seed is an argument.
 
 /// SplitMix64: for delays, and for references that only have to look like those of a terminal.
 #[derive(Clone, Debug)]
 pub(crate) struct Random(u64);
 
 impl Random {
-    pub(crate) fn new() -> Result<Random, NoRandomness> {
-        getrandom::u64().map(Random).map_err(NoRandomness)
-    }
-
-    #[cfg(test)]
+    /// The same numbers for the same seed.
     pub(crate) fn seeded(seed: u64) -> Random {
         Random(seed)
     }

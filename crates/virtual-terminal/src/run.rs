@@ -3,7 +3,7 @@
 use std::path::PathBuf;
 
 use nexo::PoiId;
-use relay::terminal::{Execution, ExecutionKind, JournalEntry, Terminal};
+use relay::terminal::{Execution, ExecutionKind};
 use relay::{JournalId, ProcessId};
 use tokio::sync::{mpsc, watch};
 use tokio::task::JoinHandle;
@@ -11,12 +11,12 @@ use tracing::Instrument;
 
 use crate::clock::Clock;
 use crate::config::Config;
-use crate::device::Device;
 use crate::http::{Http, HttpError};
-use crate::journal::{Journal, JournalError, Record};
-use crate::random::{self, NoRandomness, Random};
-use crate::secret::Secret;
-use crate::shell::{Command, Identity, Shell, Shown};
+use crate::journal::{Journal, JournalError};
+use crate::machine::{Machine, RestoreError, Setup, State};
+use crate::names::{self, NoRandomness};
+use crate::shell::{Command, Shell, Shown};
+use crate::writer::Writer;
 
 /// A payment terminal in software.
 #[derive(Debug)]
@@ -49,32 +49,6 @@ pub enum StartError {
     Random(#[from] NoRandomness),
 }
 
-/// What a virtual terminal is doing.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum State {
-    /// It shows its boarding code.
-    Boarding,
-    /// It opens a link.
-    Connecting,
-    /// The gateway has welcomed it.
-    Online,
-    /// It has no link and will try again by itself.
-    Waiting {
-        /// Why it has none.
-        why: String,
-    },
-    /// It has no link and needs a person.
-    Stopped {
-        /// What the person has to know.
-        why: String,
-    },
-    /// Another process is this terminal now, and this one leaves it alone.
-    Replaced {
-        /// The other process.
-        winner: ProcessId,
-    },
-}
-
 /// A virtual terminal that runs. Dropping it is like pulling the plug: the link breaks off without a close.
 #[derive(Debug)]
 pub struct Handle {
@@ -101,40 +75,33 @@ impl VirtualTerminal {
             error: std::io::Error::other(error),
         })??;
         let clock = Clock::start();
-        let process = process_id()?;
-        let Contents { journal_id, token, merchant_account, store, entries } =
-            Contents::of(&config, records)?;
-        if token.is_none() && config.boarding_code.is_none() {
-            return Err(StartError::NeedsBoardingCode(config.poi_id));
-        }
+        let setup = Setup {
+            poi_id: config.poi_id.clone(),
+            platform: config.platform,
+            firmware_version: config.firmware_version,
+            cardholder: config.cardholder,
+            device: config.device,
+            nexo_key: config.nexo_key,
+            process: process_id()?,
+            boarding_code: config.boarding_code,
+            seed: names::seed()?,
+        };
+        let machine =
+            Machine::restore(clock.now(), journal_id()?, setup, records).map_err(|error| match error {
+                RestoreError::OtherTerminal { found, wanted } => {
+                    StartError::OtherTerminal { dir: config.data_dir, found, wanted }
+                }
+                RestoreError::NeedsBoardingCode(poi_id) => StartError::NeedsBoardingCode(poi_id),
+            })?;
 
-        let mut device = Device::new(config.device, config.firmware_version, config.cardholder);
-        device.merchant_account = merchant_account;
-        device.store = store;
-        let (state, state_seen) = watch::channel(State::Connecting);
+        let (state, state_seen) = watch::channel(machine.state().clone());
         let (busy, busy_seen) = watch::channel(false);
         let (executions, executions_seen) = watch::channel(Vec::new());
         // One is enough: whoever sends a second one waits for the same end.
         let (commands, orders) = mpsc::channel(1);
         let span = tracing::info_span!("terminal", poi.id = %config.poi_id);
-        let identity = Identity {
-            poi_id: config.poi_id,
-            platform: config.platform,
-            process,
-            journal_id,
-            token,
-            boarding_code: config.boarding_code,
-        };
-        let shell = Shell::new(
-            identity,
-            http,
-            clock,
-            Random::new()?,
-            Terminal::restore_with(clock.now(), config.nexo_key, entries),
-            device,
-            journal,
-            Shown { state, busy, executions },
-        );
+        let shown = Shown { state, busy, executions };
+        let shell = Shell::new(config.poi_id, machine, Writer::new(journal), http, clock, shown);
         let task = tokio::spawn(shell.run(orders).instrument(span));
         Ok(Handle { state: state_seen, busy: busy_seen, executions: executions_seen, commands, task })
     }
@@ -183,59 +150,12 @@ impl Handle {
     }
 }
 
-/// What a journal says, or a new one begins with (T1).
-struct Contents {
-    journal_id: JournalId,
-    token: Option<Secret>,
-    merchant_account: String,
-    store: Option<String>,
-    entries: Vec<JournalEntry>,
-}
-
-impl Contents {
-    fn of(config: &Config, records: Vec<Record>) -> Result<Contents, StartError> {
-        let mut contents = Contents {
-            journal_id: journal_id()?,
-            token: None,
-            merchant_account: String::new(),
-            store: None,
-            entries: Vec::new(),
-        };
-        for record in records {
-            match record {
-                Record::Journal { journal_id, poi_id, .. } => {
-                    if poi_id != config.poi_id {
-                        let dir = config.data_dir.clone();
-                        return Err(StartError::OtherTerminal {
-                            dir,
-                            found: poi_id,
-                            wanted: config.poi_id.clone(),
-                        });
-                    }
-                    contents.journal_id = journal_id;
-                }
-                Record::Boarded { token } => contents.token = Some(Secret::new(token)),
-                Record::Placed { merchant_account, store } => {
-                    (contents.merchant_account, contents.store) = (merchant_account, store);
-                }
-                Record::Entry(entry) => contents.entries.push(entry),
-            }
-        }
-        if contents.token.is_none() {
-            // Journal and token share one fate: without the one the other is worth nothing.
-            contents.journal_id = journal_id()?;
-            contents.entries.clear();
-        }
-        Ok(contents)
-    }
-}
-
 fn journal_id() -> Result<JournalId, StartError> {
-    made(JournalId::parse(&random::name("j_")?))
+    made(JournalId::parse(&names::name("j_")?))
 }
 
 fn process_id() -> Result<ProcessId, StartError> {
-    made(ProcessId::parse(&random::name("p_")?))
+    made(ProcessId::parse(&names::name("p_")?))
 }
 
 #[expect(clippy::expect_used, reason = "two letters and 32 hexadecimal digits are an ID")]

@@ -5,14 +5,15 @@ use std::io;
 
 use tokio::task::JoinHandle;
 
-use crate::journal::{Journal, Record};
+use crate::journal::Journal;
+use crate::machine::Record;
 
 /// Writes one journal, on a thread that may block, one write at a time.
 #[derive(Debug)]
 pub(crate) struct Writer {
     journal: Slot,
     waiting: Vec<Record>,
-    /// The number of the last entry that waits.
+    /// The number of the last of what waits.
     waiting_seq: Option<u64>,
     /// The next write makes the journal anew.
     rewrite: bool,
@@ -23,7 +24,7 @@ enum Slot {
     Idle(Journal),
     Busy {
         write: JoinHandle<(Journal, io::Result<()>)>,
-        seq: Option<u64>,
+        seq: u64,
     },
     /// A write failed: there will be no other. The journal stays locked.
     Failed {
@@ -34,8 +35,8 @@ enum Slot {
 /// A write has ended.
 #[derive(Debug)]
 pub(crate) enum Written {
-    /// Every entry up to this number is on disk.
-    Stored(Option<u64>),
+    /// Everything up to this number is on disk.
+    Stored(u64),
     Failed(io::Error),
 }
 
@@ -45,27 +46,28 @@ impl Writer {
     }
 
     /// Has the whole journal written anew, in place of what waits.
-    pub(crate) fn rewrite(&mut self) {
+    pub(crate) fn rewrite(&mut self, seq: u64) {
         self.rewrite = true;
+        self.waiting_seq = Some(seq);
     }
 
-    pub(crate) fn push(&mut self, record: Record, seq: Option<u64>) {
+    pub(crate) fn push(&mut self, record: Record, seq: u64) {
         self.waiting.push(record);
-        self.waiting_seq = seq.or(self.waiting_seq);
+        self.waiting_seq = Some(seq);
     }
 
     /// Begins the next write if there is something to write and none is under way. `whole` gives everything that the
     /// journal has to hold by now.
     pub(crate) fn begin(&mut self, whole: impl FnOnce() -> Vec<Record>) {
-        let Slot::Idle(journal) = &self.journal else { return };
-        let rewrite = self.rewrite || (!self.waiting.is_empty() && journal.wants_compaction());
-        if !rewrite && self.waiting.is_empty() {
+        if !matches!(self.journal, Slot::Idle(_)) {
             return;
         }
+        let Some(seq) = self.waiting_seq.take() else { return };
         let Slot::Idle(mut journal) = std::mem::replace(&mut self.journal, Slot::Failed { _journal: None })
         else {
             return;
         };
+        let rewrite = self.rewrite || journal.wants_compaction();
         let mut records = std::mem::take(&mut self.waiting);
         if rewrite {
             self.rewrite = false;
@@ -75,7 +77,7 @@ impl Writer {
             let done = if rewrite { journal.replace(&records) } else { journal.append(&records) };
             (journal, done)
         });
-        self.journal = Slot::Busy { write, seq: self.waiting_seq.take() };
+        self.journal = Slot::Busy { write, seq };
     }
 
     /// The end of the write that is under way; never, if there is none. Cancel safe.
@@ -99,15 +101,6 @@ impl Writer {
         }
     }
 
-    /// Whether all is written that ever will be.
-    pub(crate) fn is_settled(&self) -> bool {
-        match &self.journal {
-            Slot::Idle(_) => self.waiting.is_empty() && !self.rewrite,
-            Slot::Busy { .. } => false,
-            Slot::Failed { .. } => true,
-        }
-    }
-
     /// Lets a write that is under way end, so that the directory is free once this is dropped.
     pub(crate) async fn end(mut self) {
         if let Slot::Busy { .. } = self.journal {
@@ -123,6 +116,7 @@ mod tests {
     use relay::terminal::JournalEntry;
 
     use super::*;
+    use crate::secret::Secret;
 
     fn whole() -> Vec<Record> {
         vec![Record::Journal {
@@ -136,7 +130,11 @@ mod tests {
         Record::Entry(JournalEntry::Attempt(number))
     }
 
-    async fn write(writer: &mut Writer) -> Option<u64> {
+    fn boarded(token: &str) -> Record {
+        Record::Boarded { token: Secret::new(token) }
+    }
+
+    async fn write(writer: &mut Writer) -> u64 {
         writer.begin(whole);
         match writer.wait().await {
             Written::Stored(seq) => seq,
@@ -148,30 +146,30 @@ mod tests {
     async fn what_gathers_during_a_write_goes_out_in_the_next_one() {
         let dir = tempfile::tempdir().unwrap();
         let mut writer = Writer::new(Journal::open(dir.path()).unwrap().0);
-        writer.rewrite();
+        writer.rewrite(1);
         writer.begin(whole);
-        writer.push(attempt(1), Some(1));
-        writer.push(attempt(2), Some(2));
-        writer.push(Record::Boarded { token: "t".into() }, None);
-        assert!(matches!(writer.wait().await, Written::Stored(None)));
-        assert!(!writer.is_settled());
-        assert_eq!(write(&mut writer).await, Some(2));
-        assert!(writer.is_settled());
+        writer.push(attempt(1), 2);
+        writer.push(attempt(2), 3);
+        writer.push(boarded("t"), 4);
+        assert!(matches!(writer.wait().await, Written::Stored(1)));
+        assert_eq!(write(&mut writer).await, 4);
+        writer.begin(whole);
+        assert!(matches!(writer.journal, Slot::Idle(_)), "nothing is left to write");
         writer.end().await;
         let records = Journal::open(dir.path()).unwrap().1;
-        assert_eq!(records[1..], [attempt(1), attempt(2), Record::Boarded { token: "t".into() }]);
+        assert_eq!(records[1..], [attempt(1), attempt(2), boarded("t")]);
     }
 
     #[tokio::test]
     async fn a_journal_that_has_grown_is_written_anew() {
         let dir = tempfile::tempdir().unwrap();
         let mut writer = Writer::new(Journal::open(dir.path()).unwrap().0);
-        writer.rewrite();
+        writer.rewrite(1);
         write(&mut writer).await;
-        writer.push(Record::Boarded { token: "t".repeat(5 * 1024 * 1024) }, None);
+        writer.push(boarded(&"t".repeat(5 * 1024 * 1024)), 2);
         write(&mut writer).await;
-        writer.push(attempt(1), Some(1));
-        assert_eq!(write(&mut writer).await, Some(1));
+        writer.push(attempt(1), 3);
+        assert_eq!(write(&mut writer).await, 3);
         writer.end().await;
         assert_eq!(Journal::open(dir.path()).unwrap().1, whole());
     }
@@ -181,11 +179,11 @@ mod tests {
         let dir = tempfile::tempdir().unwrap();
         let mut writer = Writer::new(Journal::open(dir.path()).unwrap().0);
         // Nothing can be appended to a journal that has not been begun.
-        writer.push(attempt(1), Some(1));
+        writer.push(attempt(1), 1);
         writer.begin(whole);
         assert!(matches!(writer.wait().await, Written::Failed(_)));
-        writer.push(attempt(2), Some(2));
+        writer.push(attempt(2), 2);
         writer.begin(whole);
-        assert!(writer.is_settled());
+        assert!(matches!(writer.journal, Slot::Failed { .. }));
     }
 }
