@@ -7,6 +7,7 @@
 
 use nexo::{DeviceId, Kept, KeptText, MessageCategory, MessageClass, PoiId, SaleId, ServiceId};
 
+use crate::fault::{self, Fault};
 use crate::id::{CallId, DeliveryId, Epoch, ExchangeId, JournalId};
 use crate::time::WallMs;
 
@@ -139,7 +140,7 @@ impl Answered {
     /// Whether there was a message that can't be told from here any more: only its terminal still has it (E18, E24).
     pub fn is_beyond_replay(&self) -> bool {
         match self {
-            Answered::Message(message) => message.is_changed(),
+            Answered::Message(message) => message.is_changed() && !fault::is(Fault::ReplayOfRedacted),
             Answered::NotReplayable => true,
             Answered::Empty => false,
         }
@@ -486,7 +487,7 @@ pub fn decide_admit(
             _ => return AdmitDecision::Found,
         },
     };
-    if new.outcome == Outcome::Open && new.epoch != epoch {
+    if new.outcome == Outcome::Open && new.epoch != epoch && !fault::is(Fault::IgnoreEpoch) {
         return AdmitDecision::EpochPassed;
     }
     again.map_or(AdmitDecision::Insert, |exchange| AdmitDecision::TryAgain(exchange.clone()))
@@ -512,6 +513,9 @@ pub fn decide_fence(found: Option<&Record>, at: WallMs) -> bool {
 /// An outcome is decided once. *Unknown* may become any other; *unknown, final* may still become *answered*, by a result
 /// of that very delivery; nothing replaces *answered*.
 pub fn may_become(now: &Outcome, new: &Outcome) -> bool {
+    if fault::is(Fault::SettleTwice) {
+        return true;
+    }
     match now {
         Outcome::Open => !matches!(new, Outcome::Open),
         Outcome::Unknown => !matches!(new, Outcome::Open | Outcome::Unknown),
@@ -550,7 +554,9 @@ pub fn decide_hello(boarded: Option<&Boarded>, claim: &HelloClaim) -> Reply {
     match boarded {
         None => Reply::NotBoarded,
         Some(boarded) if boarded.journal != claim.journal => Reply::WrongJournal,
-        Some(boarded) if claim.attempt <= boarded.attempt => Reply::StaleHello { highest: boarded.attempt },
+        Some(boarded) if claim.attempt <= boarded.attempt && !fault::is(Fault::StaleHelloWins) => {
+            Reply::StaleHello { highest: boarded.attempt }
+        }
         Some(boarded) => Reply::Raised { epoch: Epoch(boarded.epoch.0 + 1), journal_boarded: boarded.at },
     }
 }

@@ -4,6 +4,8 @@
 //! every output is drained by the caller, who owns the sockets, the disk and the tasks. The rules are named E1-E26 and
 //! T1-T8, as in `docs/exchange-rules.md` and `docs/terminal-link.md`.
 
+pub mod fault;
+
 mod frame;
 mod id;
 mod link;

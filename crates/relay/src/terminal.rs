@@ -22,6 +22,7 @@ use std::time::Duration;
 use bytes::Bytes;
 use nexo::{EncryptionKey, ErrorCondition, MessageCategory, MessageClass, MessageHeader, OpenError, Request};
 
+use crate::fault::{self, Fault};
 use crate::frame::{Deliver, RESUME_MAX, ResultMessage, ToGateway};
 use crate::id::DeliveryId;
 use crate::ledger::is_repeatable;
@@ -202,7 +203,9 @@ impl Terminal {
         if self.link == Link::Broken {
             return;
         }
-        self.hang_up();
+        if !fault::is(Fault::HelloWhileOldLinkRead) {
+            self.hang_up();
+        }
         self.attempt = self.attempt.saturating_add(1);
         self.link = Link::Dialing { attempt: self.attempt };
         let seq = self.journal(JournalEntry::Attempt(self.attempt));
@@ -230,7 +233,8 @@ impl Terminal {
 
     /// A delivery came by the link of this attempt. What comes by an older link is dropped for good (T3).
     pub fn handle_deliver(&mut self, now: Now, attempt: u64, deliver: Deliver) {
-        if !matches!(self.link, Link::Up { attempt: current, .. } if current == attempt) {
+        let present = matches!(self.link, Link::Up { attempt: current, .. } if current == attempt);
+        if !present && !fault::is(Fault::HelloWhileOldLinkRead) {
             return;
         }
         self.memory.forget_old(now.wall);
@@ -256,17 +260,26 @@ impl Terminal {
         let verdict = self.judge(now, &deliver, header.as_ref(), &opened);
         let verdict = self.fence(now, &deliver, header.as_ref(), &opened, verdict);
         let delivery = deliver.delivery.clone();
+        let deadline = now.mono.saturating_add(Duration::from_millis(deliver.time_left_ms));
+        let at_once = matches!(verdict, Verdict::Run) && fault::is(Fault::ExecuteBeforeJournal);
+        if at_once {
+            let message = opened.readable(&deliver.message).clone();
+            self.effects.push_back(Effect::Start { delivery: delivery.clone(), message, deadline });
+        }
         let mut seq = self.journal(JournalEntry::Stored {
             delivery: delivery.clone(),
             at: now.wall,
             message: deliver.message.clone(),
         });
-        let deadline = now.mono.saturating_add(Duration::from_millis(deliver.time_left_ms));
         let open = Open { message: deliver.message, deadline, stop: None, attempt };
-        self.memory.insert(delivery.clone(), now.wall, header, Phase::Storing(open));
+        let phase = if at_once { Phase::Running(open) } else { Phase::Storing(open) };
+        self.memory.insert(delivery.clone(), now.wall, header, phase);
         let behind = match verdict {
             Verdict::Run => {
                 self.running = Some(delivery.clone());
+                if at_once {
+                    self.journal(JournalEntry::Started(delivery.clone()));
+                }
                 Behind::Begin(delivery)
             }
             Verdict::Answer(outcome) => {
@@ -505,12 +518,16 @@ impl Terminal {
     fn begin(&mut self, now: Now, delivery: DeliveryId) {
         self.memory.set_stored(&delivery);
         let Some(open) = self.memory.open(&delivery) else { return };
-        if !matches!(self.link, Link::Up { attempt, .. } if attempt == open.attempt) {
+        if matches!(self.link, Link::Up { attempt, .. } if attempt == open.attempt) {
+            self.effects.push_back(Effect::Send(ToGateway::Received(delivery.clone())));
+        } else if !fault::is(Fault::HelloWhileOldLinkRead) && !fault::is(Fault::ExecuteBeforeJournal) {
             // `received` can't precede its start any more; the next hello names it, and this result answers it.
             self.refuse(now, delivery, "The connection was lost before the transaction began.");
             return;
         }
-        self.effects.push_back(Effect::Send(ToGateway::Received(delivery.clone())));
+        if fault::is(Fault::ExecuteBeforeJournal) {
+            return; // It runs.
+        }
         if self.refuse_if_over(now, &delivery) {
             return;
         }

@@ -10,6 +10,7 @@ use super::{
     Answer, COMMIT_RETRY, COMMIT_WAIT, Call, Desk, Exchange, IN_MEMORY_MAX, Purpose, ReplyMode, Standing,
     State, WAITERS_MAX, Waiter, is_question,
 };
+use crate::fault::{self, Fault};
 use crate::id::{DeliveryId, Epoch};
 use crate::ledger::{
     Admission, ExchangeKey, FenceReason, LedgerError, Op, Outcome, Record, Refused, Reply, is_repeatable,
@@ -35,6 +36,10 @@ impl Desk {
     /// answer (E18).
     pub(super) fn ask(&mut self, now: Now, call: Call, asks_for: Option<Reference>) {
         let new = self.record_of(now, &call);
+        if self.lease().is_none() && fault::is(Fault::RepeatAnsweredByPresence) {
+            let answer = self.absent_answer(now, &new.category);
+            return self.tell(call.id, answer, None);
+        }
         let waiter = Waiter::of(&call, now);
         if let Some(index) = self.find(now, &new.key) {
             return self.meet_open(now, index, new, call.caller.company, waiter);
@@ -125,7 +130,10 @@ impl Desk {
         // What never leaves the gateway ends with its call: nobody hears `ok`.
         x.record.webhook &= outcome == Outcome::Open;
         x.record.outcome = outcome;
-        x.state = State::Admitting { since: now.mono };
+        x.state = match x.record.category == MessageCategory::ABORT && fault::is(Fault::AbortOvertakes) {
+            true => State::Queued,
+            false => State::Admitting { since: now.mono },
+        };
         let op = Op::Admit(Box::new(Admission {
             record: x.record.clone(),
             message: x.kept.clone(),
@@ -199,10 +207,13 @@ impl Desk {
         if x.aborted {
             return self.settle(now, index, Outcome::Refused(Refused::Aborted), None, None);
         }
-        if !current {
+        if !current && !fault::is(Fault::IgnoreEpoch) {
             return self.settle(now, index, Outcome::NeverReached, None, None);
         }
         x.state = State::Queued;
+        if fault::is(Fault::AsyncOkWithoutReceived) {
+            self.tell_receipt(index);
+        }
     }
 
     /// The identity belonged to another record: this request is a repeat of it, or clashes with it.

@@ -11,6 +11,7 @@ use super::{
     Purpose, RECEIVED_MAX, RECEIVED_PROBE, ReplyMode, Report, Settling, Source, State, TERMINAL_LEAD,
     UNPLACED_MAX,
 };
+use crate::fault::{self, Fault};
 use crate::frame::{Deliver, ResultMessage, ToTerminal};
 use crate::id::{ConnectionId, DeliveryId};
 use crate::ledger::{
@@ -59,7 +60,10 @@ impl Desk {
         Some(LinkOrder::Frame(ToTerminal::Deliver(Deliver {
             delivery: x.record.delivery.clone(),
             time_left_ms: time_left_ms(x.deadline.saturating_sub(now.mono)),
-            message: std::mem::take(&mut x.message),
+            message: match fault::is(Fault::DeliverTwice) {
+                true => x.message.clone(),
+                false => std::mem::take(&mut x.message),
+            },
         })))
     }
 
@@ -74,7 +78,11 @@ impl Desk {
             State::Queued => now.mono < x.deadline,
             _ => false,
         };
-        let index = self.exchanges.iter().position(is_next)?;
+        let overtakes = |x: &Exchange| {
+            fault::is(Fault::AbortOvertakes) && is_next(x) && x.record.category == MessageCategory::ABORT
+        };
+        let ahead = self.exchanges.iter().position(overtakes);
+        let index = ahead.or_else(|| self.exchanges.iter().position(is_next))?;
         matches!(self.exchanges[index].state, State::Queued).then_some(index)
     }
 
@@ -96,8 +104,13 @@ impl Desk {
 
     /// The terminal has this exchange: whoever waited for that alone hears it (E21).
     pub(super) fn has_it(&mut self, index: usize) {
+        self.exchanges[index].record.received = true;
+        self.tell_receipt(index);
+    }
+
+    /// Whoever does not wait for its end hears that the terminal has it (E21).
+    pub(super) fn tell_receipt(&mut self, index: usize) {
         let x = &mut self.exchanges[index];
-        x.record.received = true;
         let exchange = x.record.exchange.clone();
         let waiters = x.waiters.extract_if(.., |w| w.reply == ReplyMode::Async).collect();
         self.tell_all(waiters, &Answer::Ok, Some(&exchange));
@@ -111,7 +124,10 @@ impl Desk {
         {
             return;
         }
-        if let Some(index) = self.find_delivery(&delivery) {
+        let is_written =
+            |x: &Exchange| fault::is(Fault::MatchByArrivalOrder) && matches!(x.state, State::Written { .. });
+        let oldest = self.exchanges.iter().position(is_written);
+        if let Some(index) = oldest.or_else(|| self.find_delivery(&delivery)) {
             self.judge(now, index, source, report);
             return self.conclude(now);
         }
@@ -190,6 +206,11 @@ impl Desk {
             return self.keep(now, &delivery, evidence, vec![source], "not delivered yet");
         }
         let verdict = verdict(&x.record, report);
+        if fault::is(Fault::RecordedBeforeCommit) {
+            let delivery = x.record.delivery.clone();
+            self.recorded(std::slice::from_ref(&source), &delivery, verdict.problem.clone());
+        }
+        let x = &mut self.exchanges[index];
         if let State::Settling(settling) = &x.state {
             if is_same(&settling.outcome, &verdict.outcome) {
                 x.reported_by(source);
@@ -450,7 +471,12 @@ impl Desk {
         for index in 0..self.exchanges.len() {
             let x = &mut self.exchanges[index];
             match x.state {
-                State::Queued => self.settle(now, index, Outcome::NeverReached, None, None),
+                State::Queued if !fault::is(Fault::IgnoreEpoch) => {
+                    self.settle(now, index, Outcome::NeverReached, None, None);
+                }
+                State::Written { .. } if !x.record.received && fault::is(Fault::DeliverTwice) => {
+                    x.state = State::Queued;
+                }
                 State::Written { .. } | State::Loose => {
                     x.state = State::Loose;
                     for waiter in &mut x.waiters {
@@ -546,7 +572,12 @@ impl Desk {
                 Op::Settle { delivery: x.record.delivery.clone(), outcome: Outcome::Unknown, evidence: None };
             self.store(Purpose::Note, op);
         }
-        self.tell_all(late, &Answer::NoResponse, Some(&exchange));
+        let may_have_it = !self.exchanges[index].is_unwritten();
+        let answer = match may_have_it && fault::is(Fault::UnreachableAfterDelivery) {
+            true => Answer::NotDelivered,
+            false => Answer::NoResponse,
+        };
+        self.tell_all(late, &answer, Some(&exchange));
     }
 
     fn settling_timeout(&mut self, now: Now, index: usize) {
@@ -689,6 +720,9 @@ fn ends_empty(category: &MessageCategory) -> bool {
 
 /// Why a response is not the answer to this delivery, if it isn't: its own IDs must fit (E15).
 fn misfit(record: &Record, message: &Bytes) -> Option<String> {
+    if fault::is(Fault::MatchByArrivalOrder) {
+        return None;
+    }
     let response = match Response::parse(message.clone()) {
         Ok(response) => response,
         Err(error) => return Some(format!("malformed: {error}")),

@@ -5,6 +5,7 @@ use std::time::Duration;
 use nexo::KeptText;
 
 use super::{Desk, Effect, HELLO_MAX, HELLOS_MAX, LinkOrder, OPS_MAX, Purpose, State};
+use crate::fault::{self, Fault};
 use crate::frame::{Hello, ToTerminal, Welcome};
 use crate::id::{ConnectionId, DeliveryId, Epoch};
 use crate::ledger::{Cannot, HelloClaim, LedgerError, Op, Outcome, Record, Reply};
@@ -66,7 +67,10 @@ impl PendingHello {
 
 impl Desk {
     /// A terminal has said `hello`. Its socket will be given the `welcome`, or a close with the reason.
-    pub fn handle_hello(&mut self, now: Now, arrival: Arrival) {
+    pub fn handle_hello(&mut self, now: Now, mut arrival: Arrival) {
+        if fault::is(Fault::DropResume) {
+            arrival.hello.resume.clear();
+        }
         if self.hellos.len() >= HELLOS_MAX || self.ops.len() >= OPS_MAX {
             let connection = arrival.welcome.connection_id;
             return self.farewell(connection, CloseReason::Draining);
@@ -153,6 +157,9 @@ impl Desk {
                     return None;
                 }
                 let unwritten = open.is_some_and(super::Exchange::is_unwritten);
+                if unwritten && fault::is(Fault::DeliverTwice) {
+                    return None;
+                }
                 let received = record.received || open.is_some_and(|x| x.record.received);
                 let outcome = proved(&record, received, unwritten, hello, self.facts.complete_since)?;
                 Some((record.delivery, outcome))
@@ -271,7 +278,10 @@ fn proved(
         return Some(Outcome::UnknownFinal(Cannot::LedgerIncomplete));
     }
     if record.journal.as_ref() != Some(&hello.journal_id) {
-        return Some(Outcome::UnknownFinal(Cannot::JournalLost));
+        return Some(match fault::is(Fault::JournalLostAndBelieved) {
+            true => Outcome::NeverReached,
+            false => Outcome::UnknownFinal(Cannot::JournalLost),
+        });
     }
     if received {
         return Some(Outcome::UnknownFinal(Cannot::Forgotten));

@@ -8,8 +8,9 @@ use nexo::{ErrorCondition, MessageCategory, MessageReference};
 use super::admit::{Meeting, fenced};
 use super::{
     ABORT_WAIT, Answer, COMMIT_WAIT, Call, Desk, INQUIRIES_MAX, Purpose, ReplyMode, Standing, State,
-    StatusAnswer, WAITERS_MAX, Waiter,
+    StatusAnswer, WAITERS_MAX, Waiter, told_as_original,
 };
+use crate::fault::{self, Fault};
 use crate::id::{CallId, DeliveryId};
 use crate::ledger::{
     Answered, Caller, ExchangeKey, FenceReason, LedgerError, Op, Outcome, Record, Refused, Reply,
@@ -175,7 +176,8 @@ impl Desk {
         };
         let aborter = Waiter::of(&call, now);
         let x = &mut self.exchanges[index];
-        if !matches!(x.state, State::Held { .. } | State::Admitting { .. } | State::Queued) {
+        let unwritten = matches!(x.state, State::Held { .. } | State::Admitting { .. } | State::Queued);
+        if !unwritten || fault::is(Fault::AbortOvertakes) {
             return self.ask(now, call, None);
         }
         if x.aborters.len() >= WAITERS_MAX {
@@ -220,6 +222,9 @@ impl Desk {
     }
 
     fn fence(&mut self, now: Now, reference: Reference, company: &str, waiters: Vec<Waiter>, then: Answer) {
+        if fault::is(Fault::NotFoundWithoutFence) {
+            return self.tell_all(waiters, &then, None);
+        }
         let op = Op::Fence {
             key: reference.key.clone(),
             company: company.into(),
@@ -416,7 +421,7 @@ impl Desk {
         }
         Some(match &record.outcome {
             Outcome::Answered(Answered::Message(message)) => {
-                Answer::Status(StatusAnswer::Found(message.original()?.clone()))
+                Answer::Status(StatusAnswer::Found(told_as_original(message)?.clone()))
             }
             Outcome::Answered(_) => Answer::Failure {
                 condition: ErrorCondition::NOT_ALLOWED,

@@ -25,6 +25,7 @@ use std::time::Duration;
 use bytes::Bytes;
 use nexo::{ErrorCondition, Kept, MessageCategory, PoiId, Request};
 
+use crate::fault::{self, Fault};
 use crate::frame::ToTerminal;
 use crate::id::{CallId, ConnectionId, DeliveryId, ExchangeId};
 use crate::ledger::{
@@ -668,7 +669,7 @@ impl Desk {
     fn answer_of(&self, now: Now, outcome: &Outcome, record: &Record) -> Answer {
         match outcome {
             Outcome::Answered(Answered::Message(message)) => {
-                message.original().map_or(Answer::NoResponse, |message| Answer::Response(message.clone()))
+                told_as_original(message).map_or(Answer::NoResponse, |m| Answer::Response(m.clone()))
             }
             Outcome::Answered(Answered::Empty) => Answer::Ok,
             Outcome::NeverReached => self.absent_answer(now, &record.category),
@@ -749,6 +750,14 @@ impl Exchange {
     /// Abort and TransactionStatus must pass while the terminal is busy.
     fn is_question(&self) -> bool {
         is_question(&self.record.category)
+    }
+}
+
+/// The terminal's own text, where that is what was kept (E24).
+fn told_as_original(message: &Kept) -> Option<&Bytes> {
+    match fault::is(Fault::ReplayOfRedacted) {
+        true => Some(message.bytes()),
+        false => message.original(),
     }
 }
 

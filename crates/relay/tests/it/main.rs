@@ -17,6 +17,9 @@ mod answering;
 #[cfg(test)]
 mod delivery;
 #[cfg(test)]
+#[cfg(feature = "faults")]
+mod faults;
+#[cfg(test)]
 mod identity;
 #[cfg(test)]
 mod limits;
