@@ -37,7 +37,7 @@ pub use journal::{Execution, ExecutionKind, JournalEntry, Outcome};
 pub use memory::{MEMORY, MEMORY_MAX, MEMORY_MINOR_MAX};
 
 /// One terminal: its journal in memory, its link, and the one transaction that runs.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub struct Terminal {
     link: Link,
     /// Of the latest connect (T2).

@@ -23,7 +23,7 @@ use crate::presence::GRACE;
 use crate::time::Now;
 
 /// A report for a delivery that is not in memory: the ledger is asked for it.
-#[derive(Debug, PartialEq)]
+#[derive(Clone, Debug, PartialEq)]
 pub(super) struct Unplaced {
     delivery: DeliveryId,
     report: Report,

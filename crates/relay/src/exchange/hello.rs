@@ -23,7 +23,7 @@ pub struct Arrival {
 }
 
 /// A `hello` that is being taken, or waits for an earlier one.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub(super) struct PendingHello {
     arrival: Arrival,
     since: Duration,
@@ -32,7 +32,7 @@ pub(super) struct PendingHello {
     gone: bool,
 }
 
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 enum Stage {
     Waiting,
     /// Step 1: the conditional write.

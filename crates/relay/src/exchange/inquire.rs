@@ -65,7 +65,7 @@ fn is_of_class_device(category: &MessageCategory) -> bool {
 }
 
 /// A call that waits for the ledger without an exchange of its own.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub(super) struct Inquiry {
     call: CallId,
     pub(super) waiters: Vec<Waiter>,
@@ -73,7 +73,7 @@ pub(super) struct Inquiry {
     kind: Kind,
 }
 
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 enum Kind {
     /// A request to an absent terminal that is not written down: is its ServiceID taken?
     Own { new: Record, company: Box<str> },
@@ -91,7 +91,7 @@ enum Kind {
 }
 
 /// A TransactionStatus that the ledger may answer.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 struct StatusQuestion {
     call: Call,
     reference: Reference,

@@ -104,7 +104,7 @@ const OPS_MAX: usize = 1024;
 const IN_MEMORY_MAX: usize = 512;
 
 /// One call of a Sale system.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub struct Call {
     /// The call, to which exactly one [`Effect::Answer`] will be given.
     pub id: CallId,
@@ -192,7 +192,7 @@ pub enum StatusAnswer {
 }
 
 /// What the caller has to carry out.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub enum Effect {
     /// Hand this to the store, in order, and its reply to [`Desk::handle_ledger`].
     Store(OpId, Op),
@@ -209,7 +209,7 @@ pub enum Effect {
 }
 
 /// What a socket has to carry out.
-#[derive(Debug, PartialEq)]
+#[derive(Clone, Debug, PartialEq)]
 pub enum LinkOrder {
     /// Write this frame.
     Frame(ToTerminal),
@@ -251,7 +251,9 @@ pub enum Source {
 }
 
 /// Everything that is open for one terminal. See the [module](self).
-#[derive(Debug)]
+///
+/// A clone is for those who try what may happen next; the calls in it hold their places too.
+#[derive(Clone, Debug)]
 pub struct Desk {
     poi: PoiId,
     standing: Standing,
@@ -277,7 +279,7 @@ pub struct Desk {
 }
 
 /// One exchange while something about it is open.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 struct Exchange {
     record: Record,
     /// The request, as long as it may still be written.
@@ -306,7 +308,7 @@ struct Exchange {
 }
 
 /// Where an exchange stands.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 enum State {
     /// A `hello` is being taken: under which link it would go is open.
     Held { since: Duration },
@@ -324,7 +326,7 @@ enum State {
     Settling(Settling),
 }
 
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 struct Settling {
     outcome: Outcome,
     /// The terminal's own response, byte for byte, for those who wait for it now: what is kept may be another text.
@@ -368,7 +370,7 @@ impl Waiter {
 }
 
 /// Why an op was handed to the store.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 enum Purpose {
     Admit(DeliveryId),
     Withdraw(DeliveryId),
@@ -392,7 +394,7 @@ enum Purpose {
 }
 
 /// Questions about presence that wait for a ping.
-#[derive(Debug, Default)]
+#[derive(Clone, Debug, Default)]
 struct Checks {
     asked_at: Option<Duration>,
     alive_at: Option<Duration>,

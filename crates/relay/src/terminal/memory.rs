@@ -3,7 +3,7 @@
 //! What stays true: a delivery leaves only after 48 h, or as one of too many without money, and never before it is
 //! `recorded`; a ServiceID leads to a delivery that is remembered.
 
-use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
 use bytes::Bytes;
@@ -26,11 +26,11 @@ pub const MEMORY_MAX: usize = 65_536;
 /// it keeps closed; none of those makes room.
 pub const MEMORY_MINOR_MAX: usize = 4096;
 
-#[derive(Debug, Default)]
+#[derive(Clone, Debug, Default)]
 pub(super) struct Memory {
     held: BTreeMap<u64, Held>,
     arrivals: u64,
-    by_id: HashMap<DeliveryId, u64>,
+    by_id: BTreeMap<DeliveryId, u64>,
     /// The first one of a ServiceID counts, until it is forgotten.
     by_service: BTreeSet<(ServiceId, u64)>,
     unrecorded: BTreeSet<u64>,
@@ -42,7 +42,7 @@ pub(super) struct Memory {
     fences: BTreeMap<ServiceId, WallMs>,
 }
 
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub(super) struct Held {
     pub(super) id: DeliveryId,
     pub(super) at: WallMs,
@@ -52,7 +52,7 @@ pub(super) struct Held {
     pub(super) stored: bool,
 }
 
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub(super) enum Phase {
     /// On its way into the journal.
     Storing(Open),
@@ -66,7 +66,7 @@ pub(super) enum Phase {
     Finished(Outcome),
 }
 
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub(super) struct Open {
     pub(super) message: Bytes,
     /// When the POS gives up, on the monotonic clock.
