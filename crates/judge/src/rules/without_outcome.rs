@@ -1,0 +1,112 @@
+//! P4: every call is answered in time, and every exchange ends in one outcome.
+
+use std::time::Duration;
+
+use super::{About, Findings};
+use crate::log::Outcome;
+use crate::message::{ends_empty, is_money};
+use crate::run::{Answer, Call};
+use crate::verdict::Figure;
+
+/// How much later than its POS gives up a call may be answered: a commit that is late is waited for 2 s, once for a look
+/// into the ledger and once for what follows from it.
+const LATE_MAX: Duration = Duration::from_secs(5);
+
+/// How long an Abort or an InputUpdate waits at most (E20).
+const EMPTY_WAIT: Duration = Duration::from_secs(5);
+
+/// How long a call on `/async` waits at most (E21).
+const RECEIPT_WAIT: Duration = Duration::from_secs(10);
+
+pub(super) fn judge(found: &mut Findings<'_>) {
+    for call in &found.run.calls {
+        answered(found, call);
+        webhook(found, call);
+    }
+    rows(found);
+    if found.run.knows_ledger() {
+        deliveries(found);
+    }
+}
+
+fn answered(found: &mut Findings<'_>, call: &Call<'_>) {
+    let run = found.run;
+    let Some(arrived) = call.arrived else { return };
+    let told = call.told.as_ref().map(|told| told.at);
+    let end = match (told, call.ended) {
+        (Some(told), Some(ended)) => Some(told.min(ended)),
+        (told, ended) => told.or(ended),
+    };
+    let wait = wait(call);
+    let poi = call.request().map(|request| request.header.poi.as_str());
+    let about = About { poi, intention: call.intention };
+    let name = format!("call {} ({})", call.id, call.category());
+    let Some(end) = end else {
+        return found.add(Figure::WithoutOutcome, arrived, about, format!("{name} was never answered"));
+    };
+    let took = run.at(end).saturating_sub(run.at(arrived));
+    if took > wait + LATE_MAX {
+        let text =
+            format!("{name} waits {} s and had no answer for {:.1} s", wait.as_secs(), took.as_secs_f64());
+        found.add(Figure::WithoutOutcome, end, about, text);
+    }
+}
+
+fn wait(call: &Call<'_>) -> Duration {
+    if ends_empty(call.category()) {
+        call.wait.min(EMPTY_WAIT)
+    } else if call.asynchronous {
+        call.wait.min(RECEIPT_WAIT)
+    } else {
+        call.wait
+    }
+}
+
+/// Whoever heard `ok` on `/async` is owed a webhook (E22).
+fn webhook(found: &mut Findings<'_>, call: &Call<'_>) {
+    let run = found.run;
+    let Some(told) = call.told.as_ref().filter(|told| matches!(told.answer, Answer::Ok)) else { return };
+    let Some(identity) = call.identity else { return };
+    if !call.asynchronous || !is_money(call.category()) || !run.knows_ledger() {
+        return;
+    }
+    let identity = &run.identities[identity];
+    if !identity.rows.iter().any(|row| run.rows[*row].row.webhook) {
+        let text = format!(
+            "call {} ({}) heard ok on /async, and no webhook is owed for ServiceID {}",
+            call.id,
+            call.category(),
+            identity.service
+        );
+        let about = About::poi(&identity.poi).intention(call.intention);
+        found.add(Figure::WithoutOutcome, told.at, about, text);
+    }
+}
+
+/// At rest nothing is open any more.
+fn rows(found: &mut Findings<'_>) {
+    let run = found.run;
+    for seen in run.rows.iter().filter(|_| run.at_rest.is_some()) {
+        if matches!(seen.row.outcome, Outcome::Open | Outcome::Unknown) {
+            let intention = seen.identity.and_then(|identity| run.intention_of(identity));
+            let about = About::poi(&seen.row.poi).intention(intention);
+            let text = format!(
+                "the {} with ServiceID {} is {:?} in the end",
+                seen.row.category, seen.row.service, seen.row.outcome
+            );
+            found.add(Figure::WithoutOutcome, seen.at, about, text);
+        }
+    }
+}
+
+/// What is delivered is on disk before (E1).
+fn deliveries(found: &mut Findings<'_>) {
+    let run = found.run;
+    for delivery in run.deliveries.iter().filter(|delivery| is_money(delivery.category())) {
+        if run.row_of(&delivery.id).is_none() {
+            let about = About::poi(delivery.poi).intention(delivery.intention);
+            let text = format!("{} was delivered, and the ledger has no row of it", delivery.id);
+            found.add(Figure::WithoutOutcome, delivery.written(), about, text);
+        }
+    }
+}
