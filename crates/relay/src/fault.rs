@@ -50,7 +50,7 @@ faults! {
     RecordedBeforeCommit "recorded-before-commit":
         "E23: the terminal hears `recorded` as soon as its result has come in.",
     IgnoreEpoch "ignore-epoch":
-        "E10, E14: what belongs to a link that was taken over or lost is admitted, queued and settled all the same.",
+        "E10, E14: what was admitted under a link that was taken over or lost stays queued, and goes to the next one.",
     SettleTwice "settle-twice":
         "E15: any outcome replaces any other.",
     NotFoundWithoutFence "not-found-without-fence":

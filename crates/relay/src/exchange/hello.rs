@@ -222,8 +222,12 @@ impl Desk {
         for (delivery, outcome) in settled {
             self.alarm_if_final(&delivery, &outcome);
             let Some(index) = self.find_delivery(&delivery) else { continue };
-            if matches!(self.exchanges[index].state, State::Loose | State::Queued | State::Written { .. }) {
-                self.finish(now, index, &outcome, None);
+            match self.exchanges[index].state {
+                State::Queued if fault::is(Fault::IgnoreEpoch) => {}
+                State::Loose | State::Queued | State::Written { .. } => {
+                    self.finish(now, index, &outcome, None);
+                }
+                _ => {}
             }
         }
     }
