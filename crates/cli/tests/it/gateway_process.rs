@@ -98,6 +98,11 @@ impl GatewayProcess {
         format!("http://{}", self.address)
     }
 
+    /// Its database, for what no answer shows yet. Only to be read.
+    pub(crate) fn database(&self) -> PathBuf {
+        self.dir.path().join("data/tillgate.db")
+    }
+
     fn process(&mut self) -> &mut Process {
         self.process.as_mut().expect("the gateway was started")
     }

@@ -26,3 +26,4 @@ mod interruptions;
 mod journals;
 mod presence;
 mod random_moments;
+mod stories;

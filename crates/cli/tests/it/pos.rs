@@ -27,6 +27,15 @@ pub(crate) struct Pos {
     last: AtomicU32,
 }
 
+/// What came back over HTTP, as it came.
+#[derive(Clone, Debug)]
+pub(crate) struct Answer {
+    pub(crate) status: u16,
+    /// Marked as the recorded answer of an earlier call.
+    pub(crate) repeated: bool,
+    pub(crate) text: String,
+}
+
 /// What a POS is told about a payment.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) enum Heard {
@@ -142,6 +151,32 @@ impl Pos {
         Some((status, response.bytes().await.ok()?.to_vec()))
     }
 
+    /// Sends a body to `path`, and waits as long as the gateway lets it, or as `wait_seconds` asks of the gateway.
+    ///
+    /// # Panics
+    /// When the connection breaks.
+    pub(crate) async fn call(&self, path: &str, body: &str, wait_seconds: Option<u32>) -> Answer {
+        let mut request = self.http.post(format!("{}{path}", self.base_url)).header("x-api-key", &self.key);
+        if let Some(seconds) = wait_seconds {
+            request = request.header("prefer", format!("wait={seconds}"));
+        }
+        let response = request.header("content-type", "application/json").body(body.to_owned()).send().await;
+        let response = response.unwrap_or_else(|error| panic!("no answer to {body}: {error}"));
+        let status = response.status().as_u16();
+        let repeated = response.headers().get("tillgate-repeated").is_some_and(|mark| mark == "true");
+        Answer { status, repeated, text: response.text().await.expect("the answer is whole") }
+    }
+
+    /// The bytes of a whole HTTP request to `/sync`, for a test that has the socket in its own hands.
+    pub(crate) fn raw_request(&self, body: &str) -> String {
+        let host = self.base_url.strip_prefix("http://").expect("plain HTTP");
+        let (key, length) = (&self.key, body.len());
+        format!(
+            "POST /sync HTTP/1.1\r\nHost: {host}\r\nX-Api-Key: {key}\r\nContent-Type: application/json\r\n\
+             Content-Length: {length}\r\n\r\n{body}"
+        )
+    }
+
     /// A payment request; the same arguments give the same bytes.
     pub(crate) fn payment(&self, service: &str, sale: &str) -> String {
         let sale_data =
@@ -156,12 +191,36 @@ impl Pos {
         self.request("TransactionStatus", &self.fresh_service(), &json!({"MessageReference": reference}))
     }
 
-    fn request(&self, category: &str, service: &str, body: &Value) -> String {
+    /// An Abort of a payment, with a ServiceID of its own.
+    pub(crate) fn abort_request(&self, service: &str) -> String {
+        let reference = json!({"MessageCategory": "Payment", "SaleID": self.sale_id, "ServiceID": service});
+        let abort = json!({"AbortReason": "MerchantAbort", "MessageReference": reference});
+        self.request("Abort", &self.fresh_service(), &abort)
+    }
+
+    pub(crate) fn request(&self, category: &str, service: &str, body: &Value) -> String {
         let header = json!({"ProtocolVersion": "3.0", "MessageClass": "Service", "MessageCategory": category,
             "MessageType": "Request", "ServiceID": service, "SaleID": self.sale_id, "POIID": self.poi_id});
         let mut request = json!({"MessageHeader": header});
         request[format!("{category}Request")] = body.clone();
         json!({"SaleToPOIRequest": request}).to_string()
+    }
+}
+
+impl Answer {
+    /// What it says about a payment.
+    pub(crate) fn heard(&self) -> Heard {
+        heard(Some((self.status, self.text.clone().into_bytes())))
+    }
+
+    /// The sale that its PaymentResponse is about, or the one that it repeats; none if it has neither.
+    pub(crate) fn sale(&self) -> Option<String> {
+        let body: Value = serde_json::from_str(&self.text).expect("an answer is JSON");
+        let message = &body["SaleToPOIResponse"];
+        let repeated = &message["TransactionStatusResponse"]["RepeatedMessageResponse"];
+        let payment = [message, &repeated["RepeatedResponseMessageBody"]].map(|m| &m["PaymentResponse"]);
+        let sale = payment.iter().find_map(|p| p["SaleData"]["SaleTransactionID"]["TransactionID"].as_str());
+        sale.map(str::to_owned)
     }
 }
 
