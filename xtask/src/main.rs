@@ -5,6 +5,7 @@
 mod bench;
 mod node;
 mod report;
+mod simulate;
 mod suite;
 mod tally;
 mod tool;
@@ -34,12 +35,18 @@ enum Task {
     /// Check the dependencies for known vulnerabilities; fetches the RustSec database
     Advisories,
     /// Measure what the gateway costs beside a raw server; writes target/bench/report.md
-    Bench(Bench),
+    Bench(Arguments),
+    /// Look for a seed that is wrong about money: `--seeds A..B`; `--help` lists the rest
+    Simulate(Arguments),
+    /// Put deliberate faults into the code and see that the simulator finds each
+    Mutants(Arguments),
+    /// Go through every order of events at small size
+    Explore(Arguments),
 }
 
 #[derive(Args, Debug)]
-struct Bench {
-    /// `--quick`, `--only MEASURE`; `--help` lists them
+struct Arguments {
+    /// Handed on as they are; `--help` lists them
     #[arg(trailing_var_arg = true, allow_hyphen_values = true)]
     arguments: Vec<String>,
 }
@@ -78,7 +85,10 @@ fn run(task: Task) -> Result<bool> {
     match task {
         Task::Test(selection) => suite::run_all(&workspace, |suite| selection.includes(suite)),
         Task::Advisories => suite::advisories(&workspace),
-        Task::Bench(bench) => bench::run(&workspace, &bench.arguments),
+        Task::Bench(given) => bench::run(&workspace, &given.arguments),
+        Task::Simulate(given) => simulate::run(&workspace, "run", &given.arguments),
+        Task::Mutants(given) => simulate::run(&workspace, "mutants", &given.arguments),
+        Task::Explore(given) => simulate::run(&workspace, "explore", &given.arguments),
     }
 }
 

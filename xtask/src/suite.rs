@@ -1,6 +1,6 @@
 //! The suites, in the order in which they run: the quick ones first.
 //!
-//! A later suite (simulation, browser) is one more variant of [`Suite`] with what it needs and what it runs.
+//! A later suite (browser) is one more variant of [`Suite`] with what it needs and what it runs.
 
 use std::fmt;
 use std::process::Command;
@@ -11,9 +11,16 @@ use clap::ValueEnum;
 
 use crate::node;
 use crate::report::{Report, Verdict};
+use crate::simulate::told_its_commit;
 use crate::tally::Tally;
 use crate::tool::{self, Tool};
 use crate::workspace::{Log, Workspace};
+
+/// About a minute on two cores, in the dev profile.
+const SEEDS: &str = "0..3000";
+
+/// Seeds within which each deliberate fault has to be found.
+const MUTANT_SEEDS: &str = "1000";
 
 /// One thing that must hold; `--only` and `--without` take its name.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
@@ -30,6 +37,10 @@ pub(crate) enum Suite {
     Doctests,
     /// The documentation builds without a warning
     Docs,
+    /// About a minute of simulated payments, with none wrong
+    Simulation,
+    /// Each deliberate fault is found by the simulator
+    Mutants,
     /// The official Node library gets along with a running demo
     Node,
 }
@@ -71,7 +82,9 @@ impl Suite {
             Suite::Fmt => &[Tool::Rustfmt],
             Suite::Deny => &[Tool::CCompiler],
             Suite::Clippy => &[Tool::Clippy, Tool::CCompiler, Tool::Make],
-            Suite::Tests | Suite::Doctests | Suite::Docs => &[Tool::CCompiler, Tool::Make],
+            Suite::Tests | Suite::Doctests | Suite::Docs | Suite::Simulation | Suite::Mutants => {
+                &[Tool::CCompiler, Tool::Make]
+            }
             Suite::Node => &[Tool::CCompiler, Tool::Make, Tool::Node],
         }
     }
@@ -110,6 +123,14 @@ impl Suite {
             Suite::Docs => {
                 let mut doc = workspace.cargo(["doc", "--workspace", "--no-deps", "--keep-going"]);
                 uncounted(log, doc.env("RUSTDOCFLAGS", "-D warnings"))
+            }
+            Suite::Simulation => {
+                let mut run = workspace.cargo(["run", "--package", "simulator", "--", "run"]);
+                uncounted(log, told_its_commit(workspace, run.args(["--seeds", SEEDS])))
+            }
+            Suite::Mutants => {
+                let mut run = workspace.cargo(["run", "--package", "simulator", "--features", "faults"]);
+                uncounted(log, run.args(["--", "mutants", "--within", MUTANT_SEEDS]))
             }
             Suite::Node => node::run(workspace, log),
         }

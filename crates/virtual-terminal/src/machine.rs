@@ -357,6 +357,11 @@ impl Machine {
         records
     }
 
+    /// Whether a link is open, or was not given up yet.
+    pub fn is_linked(&self) -> bool {
+        matches!(self.net, Net::Linked { .. })
+    }
+
     /// What the terminal is doing.
     pub fn state(&self) -> &State {
         &self.state
