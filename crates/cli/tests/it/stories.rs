@@ -4,6 +4,8 @@
 //! Every one has a real gateway, a real terminal on the other side of a proxy that can hold and cut single frames, and a
 //! till that sees nothing but HTTP. A test is named after its story's number and after what it proves.
 
+use std::collections::BTreeSet;
+use std::path::Path;
 use std::time::Duration;
 
 use rusqlite::{Connection, OpenFlags};
@@ -392,6 +394,40 @@ async fn story_11_a_question_over_async_is_refused_since_its_answer_may_come_whe
     let refused = shop.r#async(&shop.pos.status_request(FIRST)).await;
     assert!(refused.text.contains("errorCondition=NotAllowed"), "{}", refused.text);
     assert!(refused.text.contains("synchronous"), "it says what to do: {}", refused.text);
+}
+
+// The page that tells them.
+
+#[test]
+fn every_story_is_on_the_page_and_every_test_that_the_page_names_is_there() {
+    let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("../..");
+    let page = std::fs::read_to_string(root.join("docs/money.md")).expect("the page is there");
+    let named: BTreeSet<&str> =
+        page.split('`').skip(1).step_by(2).filter(|code| names_a_test(code)).collect();
+    for name in &named {
+        let (file, test) = name.split_once("::").expect("file::test");
+        let is_there = std::fs::read_dir(root.join("crates")).expect("crates").any(|crate_dir| {
+            let file = crate_dir.expect("a crate").path().join(format!("tests/it/{file}.rs"));
+            std::fs::read_to_string(file).is_ok_and(|source| source.contains(&format!("fn {test}(")))
+        });
+        assert!(is_there, "docs/money.md names {name}, which is in no crate's tests/it/{file}.rs");
+    }
+
+    let this_file = include_str!("stories.rs");
+    let stories = this_file.lines().filter_map(|line| line.strip_prefix("async fn story_")?.split_once('('));
+    let stories: BTreeSet<String> = stories.map(|(rest, _)| format!("stories::story_{rest}")).collect();
+    assert!(stories.len() >= 11, "{stories:?}");
+    let untold: Vec<_> = stories.iter().filter(|story| !named.contains(story.as_str())).collect();
+    assert!(untold.is_empty(), "docs/money.md does not tell {untold:?}");
+}
+
+/// Whether it is written like `file::test_name`.
+fn names_a_test(code: &str) -> bool {
+    let is_name = |text: &str| {
+        text.starts_with(|c: char| c.is_ascii_lowercase())
+            && text.chars().all(|c| c.is_ascii_lowercase() || c.is_ascii_digit() || c == '_')
+    };
+    code.split_once("::").is_some_and(|(file, test)| is_name(file) && is_name(test))
 }
 
 // What the stories need of a shop.
