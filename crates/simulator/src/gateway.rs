@@ -125,10 +125,15 @@ impl World {
         self.note(None, "the gateway starts");
         let now = self.gateway_now();
         let facts = LedgerFacts { complete_since: self.ledger_since, restored: None };
-        let desk = |terminal| Desk::new(poi_id(terminal), Standing::Known, facts, EXCHANGES_MAX, now.mono);
+        let nobody = self.sites.len();
+        let desk = |terminal| {
+            let standing = if terminal == nobody { Standing::Unknown } else { Standing::Known };
+            Desk::new(poi_id(terminal), standing, facts, EXCHANGES_MAX, now.mono)
+        };
         self.gateway.is_alive = true;
+        // The last one is that of a terminal that there is not.
         self.gateway.desks =
-            (0..self.sites.len()).map(|terminal| Counter { desk: desk(terminal), armed: None }).collect();
+            (0..=nobody).map(|terminal| Counter { desk: desk(terminal), armed: None }).collect();
         // As the store is asked again at each start.
         self.commit_what_waits();
     }
@@ -243,7 +248,7 @@ impl World {
         let Ok(request) = Request::parse(body) else {
             return self.tell(number, call, 400, Bytes::new());
         };
-        let Some(desk) = (0..self.sites.len()).find(|site| poi_id(*site) == request.header().poi_id) else {
+        let Some(desk) = (0..=self.sites.len()).find(|site| poi_id(*site) == request.header().poi_id) else {
             return self.tell(number, call, 404, Bytes::new());
         };
         self.gateway.last_call += 1;

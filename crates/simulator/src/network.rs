@@ -11,9 +11,9 @@ use crate::chance::Chance;
 /// Names a connection for as long as a run lasts.
 pub(crate) type ConnectionNumber = usize;
 
-/// Bytes that may be under way in one direction before its sender has to wait. Real sockets hold more: this is what some
-/// messages fill.
-pub(crate) const WINDOW: usize = 2 * 1024;
+/// Bytes that may be under way in one direction before its sender has to wait. Real sockets hold more: this is what one
+/// message fills.
+pub(crate) const WINDOW: usize = 512;
 
 /// One of the two ends.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

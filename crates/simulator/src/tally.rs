@@ -37,6 +37,7 @@ counts! {
     Abort = "POS: Abort while it waits",
     Status = "POS: TransactionStatus",
     Peek = "POS: TransactionStatus while another call waits",
+    Nobody = "POS: payment for a terminal that does not exist",
     Clash = "POS: another body under a used ServiceID",
     OtherCategory = "POS: diagnosis, display or input update",
     HoldsCardData = "POS: card data where it comes back in the answer",

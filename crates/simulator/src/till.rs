@@ -291,12 +291,17 @@ impl World {
         let device = it.number.to_string();
         let clash = it.last_body.clone().filter(|_| clashes);
         let service = it.next_service();
-        let body = match (clash, self.chance.below(3)) {
+        let nobody = Whose { poi: poi_id(self.sites.len()).to_string(), ..it.whose.clone() };
+        let body = match (clash, self.chance.below(4)) {
             (Some((_, used)), _) => {
                 self.tally.count(Count::Clash);
                 it.whose.payment(&used, &format!("clash-{till}-{used}"), "5.55", "Eve")
             }
             (None, 0) => it.whose.diagnosis(&service),
+            (None, 3) => {
+                self.tally.count(Count::Nobody);
+                nobody.payment(&service, &format!("nobody-{till}-{service}"), "7.77", "Ada")
+            }
             (None, 1) => it.whose.display(&service, &device),
             (None, _) => it.whose.input_update(&service, &device),
         };
