@@ -17,7 +17,7 @@ use crate::tool::{self, Tool};
 use crate::workspace::{Log, Workspace};
 
 /// About a minute on two cores, in the dev profile.
-const SEEDS: &str = "0..3000";
+const SEEDS: &str = "0..2000";
 
 /// Seeds within which each deliberate fault has to be found.
 const MUTANT_SEEDS: &str = "1000";

@@ -7,7 +7,7 @@ use std::sync::mpsc;
 use std::thread;
 use std::time::{Duration, Instant};
 
-use judge::{Figures, Outcomes, Verdict, What};
+use judge::{Figures, Outcomes, Row, Verdict, What};
 use sha2::{Digest as _, Sha256};
 
 use crate::tally::{Count, Tally};
@@ -133,7 +133,13 @@ fn feed(sha: &mut Sha256, what: &What) {
         What::JournalCopied { poi } => put(9, 0, poi, b""),
         What::Note { text, .. } => put(10, 0, text, b""),
         What::AtRest => put(11, 0, "", b""),
-        What::Recorded(row) => put(12, 0, &format!("{row:?}"), b""),
+        What::Recorded(row) => {
+            let Row { poi, service, sale, category, delivery, outcome, response, webhook } = row;
+            put(12, u64::from(*webhook), poi, service.as_bytes());
+            put(13, 0, sale, category.as_bytes());
+            put(14, 0, delivery, format!("{outcome:?}").as_bytes());
+            put(15, 0, "", response.as_deref().unwrap_or_default());
+        }
     }
 }
 
