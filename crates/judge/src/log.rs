@@ -79,7 +79,8 @@ pub enum What {
     },
     /// A card was charged, or money was given back: this happened, whatever anybody wrote down or said about it. A JSON
     /// object as in a virtual terminal's journal: `{"delivery","kind":"payment"|{"reversal":{"of"}},"service","sale",
-    /// "saleTransaction","poiTransaction","amount","currency","at"}`.
+    /// "saleTransaction","poiTransaction","amount","currency","at"}`. Whoever learns of it only later puts it where it
+    /// happened: before its result was read, at the latest.
     Executed {
         /// At which terminal.
         poi: String,

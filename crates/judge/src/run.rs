@@ -27,7 +27,9 @@ pub(crate) struct Run<'a> {
     /// `recorded` frames for what nobody had reported.
     pub(crate) unfounded_records: Vec<Unfounded>,
     pub(crate) at_rest: Option<Index>,
+    /// By terminal: lost, or taken over by a copy.
     journals_lost: HashMap<&'a str, Vec<Index>>,
+    journals_copied: HashMap<&'a str, Vec<Index>>,
     delivery_by_id: HashMap<String, usize>,
     identity_by_key: HashMap<(String, String, String), usize>,
     row_by_delivery: HashMap<&'a str, usize>,
@@ -120,6 +122,12 @@ impl Delivery<'_> {
 
     pub(crate) fn written(&self) -> Index {
         self.writes.first().map_or(0, |(at, _)| *at)
+    }
+
+    /// Whether an answer to it was read.
+    fn is_ended(&self) -> bool {
+        let ends = |kind| matches!(kind, ReportKind::Result(_) | ReportKind::Empty);
+        self.reports.iter().any(|report| ends(report.kind))
     }
 
     /// The results that are answers to this delivery, oldest first.
@@ -220,6 +228,7 @@ impl<'a> Run<'a> {
                 unfounded_records: Vec::new(),
                 at_rest: None,
                 journals_lost: HashMap::new(),
+                journals_copied: HashMap::new(),
                 delivery_by_id: HashMap::new(),
                 identity_by_key: HashMap::new(),
                 row_by_delivery: HashMap::new(),
@@ -260,9 +269,16 @@ impl<'a> Run<'a> {
         self.delivery_by_id.get(id).and_then(|delivery| self.deliveries.get(*delivery))
     }
 
-    /// Whether this terminal lost its journal, or the process with it, after this.
+    /// Whether this terminal's journal was lost after this, or taken over by a copy.
     pub(crate) fn journal_lost_after(&self, poi: &str, at: Index) -> bool {
-        self.journals_lost.get(poi).is_some_and(|lost| lost.iter().any(|lost| *lost > at))
+        let after = |lost: Option<&Vec<Index>>| lost.is_some_and(|lost| lost.iter().any(|lost| *lost > at));
+        after(self.journals_lost.get(poi)) || after(self.journals_copied.get(poi))
+    }
+
+    /// Whether a copy of this terminal's journal took over between the two.
+    pub(crate) fn journal_copied_between(&self, poi: &str, from: Index, to: Index) -> bool {
+        let copied = self.journals_copied.get(poi);
+        copied.is_some_and(|copied| copied.iter().any(|copied| (from..to).contains(copied)))
     }
 
     pub(crate) fn identity(&self, poi: &str, service: &str, device: &str) -> Option<usize> {
@@ -378,12 +394,12 @@ impl<'a> Reader<'a> {
                 if let Some(known) = self.delivery(poi, &delivery) {
                     known.recorded.push((at, problem));
                 }
-                self.settled(poi, |known| known.id == delivery);
+                self.settled(poi, |known| known.id == delivery && !problem && known.is_ended());
             }
-            // Its `hello` has settled what was written before and is not in `resume`.
+            // Its `hello` has proved that what is not in `resume`, and was never reported, had not got there.
             Down::Welcome => {
                 let resume = self.hellos.get(&link).cloned().unwrap_or_default();
-                self.settled(poi, |known| !resume.contains(&known.id));
+                self.settled(poi, |known| known.reports.is_empty() && !resume.contains(&known.id));
             }
             Down::Other => {}
         }
@@ -527,9 +543,10 @@ impl<'a> Reader<'a> {
         self.run.executions.push(Execution { at, delivery, identity, intention, transaction });
     }
 
-    /// What was open at this terminal is beyond every promise, and so is what was wanted by it.
+    /// What was open at this terminal is beyond every promise, and so is what was wanted by it. The copy may be older than its
+    /// takeover, so that what has been reported as unknown since then counts as open, too.
     fn copied(&mut self, at: Index, poi: &'a str) {
-        self.run.journals_lost.entry(poi).or_default().push(at);
+        self.run.journals_copied.entry(poi).or_default().push(at);
         for number in self.open.remove(poi).unwrap_or_default() {
             let delivery = &mut self.run.deliveries[number];
             delivery.set_aside = true;

@@ -3,7 +3,7 @@
 use super::{About, Findings};
 use crate::claims::{Claim, Claimed};
 use crate::log::Outcome;
-use crate::run::{Answer, Call, Told};
+use crate::run::{Answer, Call, Execution, Run, Told};
 use crate::verdict::Figure;
 
 pub(super) fn judge(found: &mut Findings<'_>, claims: &[Claim]) {
@@ -23,7 +23,9 @@ fn denials(found: &mut Findings<'_>, claims: &[Claim]) {
         let identity = &run.identities[claim.identity];
         let mut executed = identity.executions.iter().map(|number| &run.executions[*number]);
         let Some(execution) = executed.find(|execution| claim.is_about(run, execution)) else { continue };
-        if run.is_set_aside(claim.identity, claim.intention.or(execution.intention)) {
+        if run.is_set_aside(claim.identity, claim.intention.or(execution.intention))
+            || is_an_older_memory(run, claim, execution)
+        {
             continue;
         }
         let when = if execution.at < claim.told { "had been" } else { "was later" };
@@ -38,6 +40,18 @@ fn denials(found: &mut Findings<'_>, claims: &[Claim]) {
         let about = About::poi(&identity.poi).intention(execution.intention);
         found.add(Figure::FalseFailure, claim.told, about, text);
     }
+}
+
+/// Whether a terminal was asked for the status of what it has in an older copy of its journal: that tells what was true then.
+fn is_an_older_memory(run: &Run<'_>, claim: &Claim, execution: &Execution) -> bool {
+    let call = &run.calls[claim.call];
+    let poi = &run.identities[claim.identity].poi;
+    let (Some(own), Some(delivery)) = (call.identity, run.delivery(&execution.delivery)) else {
+        return false;
+    };
+    call.category() == "TransactionStatus"
+        && !run.identities[own].deliveries.is_empty()
+        && run.journal_copied_between(poi, delivery.written(), claim.told)
 }
 
 /// An `ok` to an Abort that never went to the terminal says that the request was taken back (E20).

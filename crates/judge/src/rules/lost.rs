@@ -39,8 +39,11 @@ fn results(found: &mut Findings<'_>, delivery: &Delivery<'_>) {
         let text = format!("the result of {} was acknowledged, but {says}", delivery.id);
         return found.add(Figure::Lost, at, about, text);
     }
-    // What was read and not acknowledged comes again, as long as somebody has it.
-    let comes_again = run.at_rest.is_some() && !run.journal_lost_after(delivery.poi, read);
+    // What was read and not acknowledged comes again, as long as somebody has it: a terminal that lost its journal does not,
+    // nor one that was told, because of something else, to forget this delivery before.
+    let forgotten = !delivery.recorded.is_empty() && delivery.recorded.iter().all(|(at, _)| *at < read);
+    let comes_again =
+        run.at_rest.is_some() && !forgotten && !run.journal_lost_after(delivery.poi, delivery.written());
     // A result for what was proved never to have been there is for a person to look at.
     let denied = row.is_some_and(|row| matches!(row.row.outcome, Outcome::NeverReached | Outcome::Refused));
     if comes_again && !denied && is_money(delivery.category()) {

@@ -41,3 +41,17 @@ fn what_did_not_get_there_may_be_sent_under_a_new_service_id() {
     story.row(first, "d1", judge::Outcome::NeverReached).answered(second, "d2", &success);
     story.breaks_nothing();
 }
+
+#[test]
+fn outcomes_add_up_and_keep_their_order() {
+    let (mut story, call, success) = paid();
+    let mut outcomes = story.answered(call, "d1", &success).judged().outcomes;
+    outcomes += story.judged().outcomes;
+    assert_eq!(outcomes.get("sales charged once"), 2);
+    assert_eq!(outcomes.get("rows answered"), 2);
+    assert_eq!(outcomes.get("no such name"), 0);
+    let names: Vec<_> = outcomes.iter().map(|(name, _)| name).collect();
+    assert_eq!(names[0], "sales charged once");
+    assert_eq!(names, judge::Outcomes::default().iter().map(|(name, _)| name).collect::<Vec<_>>());
+    assert_eq!(outcomes.to_string().lines().count(), 3);
+}

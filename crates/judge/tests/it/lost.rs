@@ -139,3 +139,49 @@ fn a_question_in_the_end_has_to_find_the_charge() {
     story.reject(question, NO_RESPONSE).answered(call, "d1", &success);
     story.breaks(&[Lost]);
 }
+
+#[test]
+fn a_result_that_the_terminal_was_told_to_forget_because_of_a_misfit_does_not_come_again() {
+    let mut story = Story::new();
+    let call = story.pay("S1", "A");
+    let success = story.success_of(call);
+    story.deliver("d1", call).received("d1").execute("d1", call);
+    story.up(json!({"action":"result","deliveryId":"d1","message":{}})).recorded_with_problem("d1");
+    story.result("d1", &success).event(What::Ended { call }).at_rest().row(call, "d1", Outcome::UnknownFinal);
+    story.breaks_nothing();
+}
+
+#[test]
+fn a_result_that_fits_and_is_acknowledged_as_odd_is_lost() {
+    let mut story = Story::new();
+    let call = story.pay("S1", "A");
+    let success = story.success_of(call);
+    story.deliver("d1", call).received("d1").execute("d1", call).result("d1", &success);
+    story.recorded_with_problem("d1").reject(call, NO_RESPONSE);
+    story.at_rest().row(call, "d1", Outcome::UnknownFinal);
+    story.breaks(&[Lost]);
+}
+
+#[test]
+fn a_result_that_maintenance_handed_in_is_a_result() {
+    let mut story = Story::new();
+    let call = story.pay("S1", "A");
+    let success = story.success_of(call);
+    story.deliver("d1", call).received("d1").execute("d1", call).reject(call, NO_RESPONSE);
+    let frame = json!({"action":"result","deliveryId":"d1","message":success});
+    story.event(What::FromTerminal { poi: POI.into(), link: None, frame: frame.to_string().into() });
+    story.at_rest().row(call, "d1", Outcome::UnknownFinal);
+    story.breaks(&[Lost]);
+}
+
+#[test]
+fn what_another_terminal_says_about_a_delivery_is_no_result_of_it() {
+    let mut story = Story::new();
+    let call = story.pay("S1", "A");
+    let failure = story.failure_of(call, "Cancel");
+    story.deliver("d1", call).reject(call, NO_RESPONSE);
+    let frame = json!({"action":"result","deliveryId":"d1","message":failure});
+    story.event(What::FromTerminal { poi: "V400m-2".into(), link: Some(9), frame: frame.to_string().into() });
+    story.at_rest().row(call, "d1", Outcome::UnknownFinal);
+    story.breaks_nothing();
+}

@@ -66,3 +66,47 @@ fn a_success_of_what_was_not_charged_is_false_with_or_without_a_copy() {
     story.tell(call, &success);
     story.breaks(&[FalseSuccess]);
 }
+
+#[test]
+fn what_was_reported_as_unknown_may_be_denied_by_an_older_copy() {
+    let mut story = Story::new();
+    let call = story.pay("S1", "A");
+    let aborted = story.failure_of(call, "Aborted");
+    story.deliver("d1", call).received("d1").execute("d1", call).indeterminate("d1").recorded("d1");
+    copy(&mut story);
+    story.hello(2, &["d1"]).result("d1", &aborted).recorded("d1").tell(call, &aborted);
+    story.at_rest().answered(call, "d1", &aborted);
+    story.breaks_nothing();
+}
+
+#[test]
+fn a_copy_that_is_asked_tells_what_it_remembers() {
+    let (mut story, call, success) = paid();
+    copy(&mut story);
+    let question = story.ask("Q1", "S1");
+    let aborted = story.failure_of(call, "Aborted");
+    let found = story.found(question, &aborted);
+    story.deliver("d2", question).result("d2", &found).recorded("d2").tell(question, &found);
+    story.at_rest().answered(call, "d1", &success).answered(question, "d2", &found);
+    story.breaks_nothing();
+}
+
+#[test]
+fn what_the_ledger_tells_after_a_copy_is_judged_all_the_same() {
+    let (mut story, _, _) = paid();
+    copy(&mut story);
+    let question = story.ask("Q1", "S1");
+    let not_found = story.failure_of(question, "NotFound");
+    story.tell(question, &not_found);
+    story.breaks(&[FalseFailure]);
+}
+
+#[test]
+fn a_second_write_is_counted_with_or_without_a_copy() {
+    let mut story = Story::new();
+    let call = story.pay("S1", "A");
+    story.deliver("d1", call);
+    copy(&mut story);
+    story.deliver_on(2, "d1", call).reject(call, NO_RESPONSE);
+    story.breaks(&[ExecutedTwice]);
+}

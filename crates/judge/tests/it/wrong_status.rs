@@ -303,3 +303,58 @@ fn a_reject_of_another_request_is_wrong() {
     story.tell(call, &json!({"SaleToPOIRequest":{"MessageHeader":other,"EventNotification":event}}));
     story.breaks(&[WrongStatus]);
 }
+
+#[test]
+fn a_request_that_is_delivered_to_another_terminal_is_wrong() {
+    let mut story = Story::new();
+    let call = story.pay("S1", "A");
+    let frame = json!({"action":"deliver","deliveryId":"d1","message":payment("S1", "A")});
+    story.event(judge::What::ToTerminal { poi: "V400m-2".into(), link: 3, frame: frame.to_string().into() });
+    story.reject(call, NO_RESPONSE);
+    let verdict = story.breaks(&[WrongStatus]);
+    assert_eq!(verdict.violations[0].text, "d1 holds a request for another terminal");
+}
+
+#[test]
+fn an_abort_does_not_overtake_what_it_is_to_stop_even_if_that_pos_has_hung_up() {
+    let mut story = Story::new();
+    let call = story.pay("S1", "A");
+    let stop = story.send("/sync", abort("X1", "S1"));
+    story.event(judge::What::Ended { call });
+    story.deliver("d2", stop).up(json!({"action":"result","deliveryId":"d2"})).tell_ok(stop);
+    story.deliver("d1", call);
+    story.breaks(&[WrongStatus]);
+}
+
+#[test]
+fn an_abort_that_names_another_tills_payment_takes_nothing_back() {
+    let mut story = Story::new();
+    let call = story.pay("S1", "A");
+    let mut stop = abort("X1", "S1");
+    stop["SaleToPOIRequest"]["MessageHeader"]["SaleID"] = "TILL-2".into();
+    let stop = story.send("/sync", stop);
+    let success = story.success_of(call);
+    story.deliver("d2", stop).up(json!({"action":"result","deliveryId":"d2"})).tell_ok(stop);
+    story.deliver("d1", call).execute("d1", call).result("d1", &success).tell(call, &success);
+    story.breaks_nothing();
+}
+
+#[test]
+fn a_question_for_the_latest_payment_is_answered_by_the_terminal() {
+    let (mut story, _, success) = paid();
+    let mut request = status("Q1", "S1");
+    let named = &mut request["SaleToPOIRequest"]["TransactionStatusRequest"]["MessageReference"];
+    *named = json!({"MessageCategory":"Payment"});
+    let question = story.send("/sync", request);
+    let found = story.found(question, &success);
+    story.deliver("d2", question).result("d2", &found).recorded("d2").tell(question, &found);
+    story.breaks_nothing();
+}
+
+#[test]
+fn what_cannot_be_read_is_answered_and_judged_no_further() {
+    let mut story = Story::new();
+    let call = story.send("/sync", json!([1, 2]));
+    story.tell_status(call, 400);
+    story.breaks_nothing();
+}

@@ -76,9 +76,9 @@ fn abort(found: &mut Findings<'_>, abort: &Call<'_>) {
                         && (reference.sale.is_some() || request.header.sale == sale)
                 })
         });
-        // Whoever was told meanwhile, by 503 for one, may have sent it once more.
+        // Whoever was told meanwhile, by 503 for one, may have sent it once more. Who hung up makes no difference (E12).
         let pending = call.told.as_ref().is_none_or(|told| told.at > later)
-            && call.ended.is_none_or(|ended| ended > later);
+            && call.ended.is_none_or(|ended| ended > arrived);
         request.is_some() && pending && call.arrived.is_some_and(|before| before < arrived)
     });
     if was_waiting {
