@@ -23,6 +23,9 @@ const UPGRADE_MAX: Duration = Duration::from_secs(15);
 /// The same for its other calls.
 const CALL_MAX: Duration = Duration::from_secs(30);
 
+/// Writes of a journal after which it is written anew as a whole.
+const COMPACTS_ONCE_IN: usize = 40;
+
 /// Results that are remembered, to be said once more.
 const RESULTS_KEPT: usize = 8;
 
@@ -495,7 +498,10 @@ impl World {
     }
 
     fn write_journal(&mut self, site: usize) {
+        let compacts = self.chance.once_in(COMPACTS_ONCE_IN);
         let it = &mut self.sites[site];
+        // As a real one does when its journal has grown.
+        it.disk.rewrites |= compacts && !it.disk.waiting.is_empty();
         let Some(machine) = &it.machine else { return };
         if it.disk.begin(|| machine.whole()) {
             let life = it.life;
