@@ -5,6 +5,8 @@ mod clock;
 mod connection;
 mod demo;
 mod diagnose;
+#[cfg(feature = "faults")]
+mod fault;
 mod init;
 mod key;
 mod logs;
@@ -73,6 +75,8 @@ fn main() -> ExitCode {
 }
 
 fn run(command: Command) -> anyhow::Result<ExitCode> {
+    #[cfg(feature = "faults")]
+    fault::switch()?;
     let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build()?;
     let ran = runtime.block_on(async {
         match command {

@@ -3,6 +3,8 @@
 //! In: the surfaces that Sale systems, terminals and fleet software call. Mid: exchanges, presence, the fleet, access; no
 //! HTTP there. Out: the store. [`start`] wires them.
 
+pub mod fault;
+
 mod clock;
 mod ids;
 

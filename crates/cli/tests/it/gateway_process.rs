@@ -33,6 +33,8 @@ pub(crate) struct GatewayProcess {
     dir: TempDir,
     address: SocketAddr,
     key: String,
+    /// The deliberate fault of a build that has them, from the next start on.
+    pub(crate) fault: Option<&'static str>,
 }
 
 impl GatewayProcess {
@@ -44,7 +46,7 @@ impl GatewayProcess {
         let limits = "[limits]\nrequests_per_second = 100000\nrequests_burst = 100000\n";
         let config = format!("listen = \"{address}\"\ndata_dir = \"data\"\n{limits}");
         std::fs::write(dir.path().join("tillgate.toml"), config).expect("a configuration");
-        let mut gateway = GatewayProcess { process: None, dir, address, key: String::new() };
+        let mut gateway = GatewayProcess { process: None, dir, address, key: String::new(), fault: None };
         let fleet =
             ["--company", "SHOP", "--merchant-account", MERCHANT, "--terminal", POI, "--terminal", OTHER_POI];
         let printed = gateway.run("init", &fleet).await;
@@ -57,6 +59,7 @@ impl GatewayProcess {
     pub(crate) async fn start_again(&mut self) {
         let mut serve = tillgate();
         serve.args(["serve", "--config"]).arg(self.config()).env("RUST_LOG", "info,gateway=debug");
+        serve.envs(self.fault.map(|fault| ("TILLGATE_FAULT", fault)));
         let mut process = Process::start("gateway", &mut serve);
         let (http, ready) = (http_client(), format!("{}/readyz", self.base_url()));
         until("the gateway is ready", START_MAX, async || {

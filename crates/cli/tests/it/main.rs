@@ -6,6 +6,7 @@
 
 mod demo;
 mod errors;
+mod fault_names;
 mod installation;
 mod program;
 
@@ -21,6 +22,8 @@ mod wire_terminal;
 
 mod bytes;
 mod close_codes;
+#[cfg(feature = "faults")]
+mod faults;
 mod half_open;
 mod interruptions;
 mod journals;

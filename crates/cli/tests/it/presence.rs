@@ -2,11 +2,9 @@
 
 use std::time::{Duration, Instant};
 
-use serde_json::json;
-
 use crate::gateway_process::{GatewayProcess, MERCHANT, POI};
 use crate::pos::Heard;
-use crate::wire_terminal::{Incoming, WireTerminal};
+use crate::wire_terminal::{Incoming, WireTerminal, approved};
 
 #[tokio::test]
 async fn a_stale_hello_takes_nothing_over_from_a_living_link() {
@@ -15,15 +13,7 @@ async fn a_stale_hello_takes_nothing_over_from_a_living_link() {
     let terminal =
         WireTerminal::board(&gateway.base_url(), POI, &gateway.boarding_code(POI).await, "j_1").await;
     let living = terminal.welcomed(5, "p_living").await;
-    let living = tokio::spawn(living.serve(|request| {
-        let request = nexo::Request::parse(request.to_owned().into()).expect("a request");
-        let header = request.header();
-        let header = json!({"ProtocolVersion": "3.0", "MessageClass": "Service", "MessageType": "Response",
-            "MessageCategory": header.category.as_str(), "SaleID": header.sale_id.as_str(),
-            "ServiceID": request.service_id().as_str(), "POIID": header.poi_id.as_str()});
-        let payment = json!({"Response": {"Result": "Success"}});
-        json!({"SaleToPOIResponse": {"MessageHeader": header, "PaymentResponse": payment}}).to_string()
-    }));
+    let living = tokio::spawn(living.serve(approved));
 
     for attempt in [5, 4, 0] {
         match terminal.hello(attempt, "p_stale").await.next().await {

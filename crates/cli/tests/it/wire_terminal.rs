@@ -137,3 +137,14 @@ impl WireLink {
         }
     }
 }
+
+/// The response of a payment that is approved, to this request.
+pub(crate) fn approved(request: &str) -> String {
+    let request = nexo::Request::parse(request.to_owned().into()).expect("a request");
+    let header = request.header();
+    let header = json!({"ProtocolVersion": "3.0", "MessageClass": "Service", "MessageType": "Response",
+        "MessageCategory": header.category.as_str(), "SaleID": header.sale_id.as_str(),
+        "ServiceID": request.service_id().as_str(), "POIID": header.poi_id.as_str()});
+    let payment = json!({"Response": {"Result": "Success"}});
+    json!({"SaleToPOIResponse": {"MessageHeader": header, "PaymentResponse": payment}}).to_string()
+}

@@ -8,6 +8,7 @@ use relay::{ConnectionId, ToGateway};
 use tokio::sync::Notify;
 
 use super::{Counter, Inner, Presence};
+use crate::fault::{self, Fault};
 
 /// Sockets of one terminal at once: the present one, its successor, and a few that are dying.
 const LINKS_MAX: usize = 8;
@@ -98,7 +99,9 @@ impl Drop for LinkHandle {
     fn drop(&mut self) {
         self.drive(|inner, now| {
             inner.links.retain(|(c, _)| *c != self.connection);
-            inner.desk.handle_gone(now, &self.connection);
+            let lease = inner.desk.presence().lease().filter(|_| fault::is(Fault::EpochNotPassed));
+            let present = lease.map(|lease| lease.connection.clone());
+            inner.desk.handle_gone(now, present.as_ref().unwrap_or(&self.connection));
         });
     }
 }

@@ -26,6 +26,7 @@ use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
 use crate::clock::Clock;
+use crate::fault::{self, Fault};
 use crate::ids::CallIds;
 use crate::store::{LedgerAnswer, Store};
 
@@ -261,7 +262,8 @@ impl Presence {
                     self.store.submit(op, self.replies.answer(counter, id));
                 }
                 Effect::Answer(call, heard) => {
-                    if let Some(index) = inner.calls.iter().position(|(c, _)| *c == call) {
+                    let waits = |(c, _): &(CallId, _)| *c == call || fault::is(Fault::WrongWaiterWoken);
+                    if let Some(index) = inner.calls.iter().position(waits) {
                         // A POS that has hung up meanwhile hears nothing; its exchange is as it is.
                         let _ = inner.calls.swap_remove(index).1.send(heard);
                     }
@@ -390,6 +392,9 @@ struct Leave<'a> {
 
 impl Drop for Leave<'_> {
     fn drop(&mut self) {
+        if fault::is(Fault::WaiterNotRemoved) {
+            return;
+        }
         let call = self.call;
         self.presence.drive(&self.counter, |inner, _| {
             inner.calls.retain(|(c, _)| *c != call);

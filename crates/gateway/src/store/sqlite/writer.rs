@@ -18,6 +18,7 @@ use tokio::sync::oneshot;
 
 use super::checkpoint::Checkpoints;
 use super::ledger;
+use crate::fault::{self, Fault};
 use crate::store::{LedgerAnswer, Pending, StoreError, WallClock};
 
 /// Jobs in one transaction. Beyond some hundred the fsync's share of each is small already, and a longer transaction
@@ -51,6 +52,10 @@ const MONEY_GATHERS: usize = 16;
 /// How long notes gather before they are committed without money: nobody waits for them, the next payment takes them along,
 /// and it need not wait for an fsync of theirs.
 const REST_LINGER: Duration = Duration::from_millis(20);
+
+/// How much later than its replies a transaction is committed by a store with the fault for that: long enough for a kill to
+/// come between.
+const COMMIT_LATE: Duration = Duration::from_millis(250);
 
 /// What a job adds to the bytes of its lane beside its message.
 const JOB_BYTES: usize = 512;
@@ -230,6 +235,16 @@ enum Ran {
     Command(Box<dyn Command>),
 }
 
+impl Ran {
+    /// Gives the answer that it has, for it is on disk.
+    fn answer(self) {
+        match self {
+            Ran::Op(answer, reply) => answer.give(reply),
+            Ran::Command(command) => command.answer(None),
+        }
+    }
+}
+
 impl Worker {
     fn run(mut self) {
         let _ended = Ended(Arc::clone(&self.shared));
@@ -250,12 +265,7 @@ impl Worker {
                 if std::mem::take(&mut self.failing) {
                     tracing::info!("the database can be written again");
                 }
-                for job in ran {
-                    match job {
-                        Ran::Op(answer, reply) => answer.give(reply),
-                        Ran::Command(command) => command.answer(None),
-                    }
-                }
+                ran.into_iter().for_each(Ran::answer);
             }
             Err((error, rest)) => {
                 if !self.connection.is_autocommit()
@@ -292,7 +302,7 @@ impl Worker {
         let Some(batch) =
             self.run_all_at_once(batch, ran).map_err(|(error, batch)| (error, batch.into_iter()))?
         else {
-            return self.execute("COMMIT").map_err(|error| (error, Vec::new().into_iter()));
+            return self.end(ran).map_err(|error| (error, Vec::new().into_iter()));
         };
         let mut batch = batch.into_iter();
         while let Some(job) = batch.next() {
@@ -300,7 +310,16 @@ impl Worker {
                 return Err((error, batch));
             }
         }
-        self.execute("COMMIT").map_err(|error| (error, batch))
+        self.end(ran).map_err(|error| (error, batch))
+    }
+
+    /// The COMMIT.
+    fn end(&self, ran: &mut Vec<Ran>) -> Result<(), rusqlite::Error> {
+        if fault::is(Fault::AnswerBeforeCommit) {
+            ran.extract_if(.., |job| matches!(job, Ran::Op(..))).for_each(Ran::answer);
+            std::thread::sleep(COMMIT_LATE);
+        }
+        self.execute("COMMIT")
     }
 
     /// Runs a batch without a savepoint for each job, which costs a sixth of all: hardly any job ever fails. If one does, all
