@@ -26,6 +26,12 @@ impl Dice {
         (mixed ^ (mixed >> 31)) % sides
     }
 
+    /// One of so many.
+    pub(crate) fn index(&mut self, count: usize) -> usize {
+        let sides = u64::try_from(count).expect("few");
+        usize::try_from(self.roll(sides)).expect("an index")
+    }
+
     pub(crate) fn one_in(&mut self, sides: u64) -> bool {
         self.roll(sides) == 0
     }

@@ -1,8 +1,9 @@
 //! A real gateway: `tillgate serve` on a database of its own, at one port for all its lives.
 
+use std::ffi::OsStr;
 use std::net::{Ipv4Addr, SocketAddr, TcpListener};
 use std::path::PathBuf;
-use std::process::Output;
+use std::process::{Command, Output};
 use std::sync::atomic::{AtomicU16, Ordering};
 use std::time::Duration;
 
@@ -26,29 +27,61 @@ const START_MAX: Duration = Duration::from_secs(20);
 /// free when it comes back.
 const PORTS: std::ops::Range<u16> = 20_000..32_000;
 
-/// A gateway with a fleet of two terminals that were not boarded yet.
+/// A gateway with a fleet of terminals that were not boarded yet.
 #[derive(Debug)]
 pub(crate) struct GatewayProcess {
     process: Option<Process>,
     dir: TempDir,
     address: SocketAddr,
     key: String,
+    setup: Setup,
     /// The deliberate fault of a build that has them, from the next start on.
     pub(crate) fault: Option<&'static str>,
+}
+
+/// How a gateway is started.
+#[derive(Clone, Debug)]
+pub(crate) struct Setup {
+    /// The terminals that are in store from the beginning.
+    pub(crate) terminals: Vec<String>,
+    /// What its log tells, as in `RUST_LOG`.
+    pub(crate) log: &'static str,
+    /// The deliberate fault that it has from the beginning, see [`GatewayProcess::fault`].
+    pub(crate) fault: Option<&'static str>,
+    /// Where the database is, if not in a temporary directory of its own.
+    pub(crate) data_dir: Option<PathBuf>,
+}
+
+impl Default for Setup {
+    fn default() -> Setup {
+        Setup {
+            terminals: [POI, OTHER_POI].map(str::to_owned).to_vec(),
+            log: "info,gateway=debug",
+            fault: None,
+            data_dir: None,
+        }
+    }
 }
 
 impl GatewayProcess {
     /// Makes the database and starts the gateway on it.
     pub(crate) async fn start() -> GatewayProcess {
+        GatewayProcess::set_up(Setup::default()).await
+    }
+
+    /// The same, otherwise than usual.
+    pub(crate) async fn set_up(setup: Setup) -> GatewayProcess {
         let dir = tempfile::tempdir().expect("a temporary directory");
         let address = free_address();
         // One key for a thousand requests on end: how often it may ask is not what these tests are about.
         let limits = "[limits]\nrequests_per_second = 100000\nrequests_burst = 100000\n";
-        let config = format!("listen = \"{address}\"\ndata_dir = \"data\"\n{limits}");
+        let data_dir = setup.data_dir.clone().unwrap_or_else(|| "data".into());
+        let config = format!("listen = \"{address}\"\ndata_dir = {data_dir:?}\n{limits}");
         std::fs::write(dir.path().join("tillgate.toml"), config).expect("a configuration");
-        let mut gateway = GatewayProcess { process: None, dir, address, key: String::new(), fault: None };
-        let fleet =
-            ["--company", "SHOP", "--merchant-account", MERCHANT, "--terminal", POI, "--terminal", OTHER_POI];
+        let mut fleet = ["--company", "SHOP", "--merchant-account", MERCHANT].map(str::to_owned).to_vec();
+        fleet.extend(setup.terminals.iter().flat_map(|poi| ["--terminal".to_owned(), poi.clone()]));
+        let fault = setup.fault;
+        let mut gateway = GatewayProcess { process: None, dir, address, key: String::new(), setup, fault };
         let printed = gateway.run("init", &fleet).await;
         gateway.key = word(&printed, "tg_key_").to_owned();
         gateway.start_again().await;
@@ -57,8 +90,8 @@ impl GatewayProcess {
 
     /// Starts it after it was killed or stopped: on the same database, at the same port.
     pub(crate) async fn start_again(&mut self) {
-        let mut serve = tillgate();
-        serve.args(["serve", "--config"]).arg(self.config()).env("RUST_LOG", "info,gateway=debug");
+        let mut serve = outliving_file_limits(&tillgate());
+        serve.args(["serve", "--config"]).arg(self.config()).env("RUST_LOG", self.setup.log);
         serve.envs(self.fault.map(|fault| ("TILLGATE_FAULT", fault)));
         let mut process = Process::start("gateway", &mut serve);
         let (http, ready) = (http_client(), format!("{}/readyz", self.base_url()));
@@ -93,6 +126,11 @@ impl GatewayProcess {
         Pos::new(&self.base_url(), &self.key, poi_id)
     }
 
+    /// The API key that its tills use.
+    pub(crate) fn key(&self) -> &str {
+        &self.key
+    }
+
     pub(crate) fn address(&self) -> SocketAddr {
         self.address
     }
@@ -103,10 +141,11 @@ impl GatewayProcess {
 
     /// Its database, for what no answer shows yet. Only to be read.
     pub(crate) fn database(&self) -> PathBuf {
-        self.dir.path().join("data/tillgate.db")
+        let data_dir = self.setup.data_dir.clone().unwrap_or_else(|| self.dir.path().join("data"));
+        data_dir.join("tillgate.db")
     }
 
-    fn process(&mut self) -> &mut Process {
+    pub(crate) fn process(&mut self) -> &mut Process {
         self.process.as_mut().expect("the gateway was started")
     }
 
@@ -115,15 +154,29 @@ impl GatewayProcess {
     }
 
     /// Runs another command on the same database, and returns what it printed.
-    async fn run(&self, command: &str, args: &[&str]) -> String {
+    async fn run(&self, command: &str, args: &[impl AsRef<OsStr>]) -> String {
         let mut run = tillgate();
         run.arg(command).args(args).arg("--config").arg(self.config());
         let ran = tokio::task::spawn_blocking(move || run.output()).await.expect("no panic");
         let Output { status, stdout, stderr } = ran.expect("the binary runs");
         let (stdout, stderr) = (String::from_utf8_lossy(&stdout), String::from_utf8_lossy(&stderr));
-        assert!(status.success(), "{args:?}: {stderr}");
+        assert!(status.success(), "{command}: {stderr}");
         stdout.into_owned()
     }
+}
+
+/// The same program so that a file which may not grow any more is an error to it, as on a disk that is full, and not its end:
+/// see [`Process::limit_files`].
+fn outliving_file_limits(program: &Command) -> Command {
+    let mut command = Command::new("sh");
+    command.args(["-c", "trap '' XFSZ; exec \"$0\" \"$@\""]).arg(program.get_program());
+    for (name, value) in program.get_envs() {
+        match value {
+            Some(value) => command.env(name, value),
+            None => command.env_remove(name),
+        };
+    }
+    command
 }
 
 /// The word of a text that begins so.

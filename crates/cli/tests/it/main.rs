@@ -18,9 +18,11 @@ mod process;
 mod proxy;
 mod shop;
 mod terminal_process;
+mod websocket;
 mod wire_terminal;
 
 mod bytes;
+mod chaos;
 mod close_codes;
 #[cfg(feature = "faults")]
 mod faults;
@@ -28,5 +30,4 @@ mod half_open;
 mod interruptions;
 mod journals;
 mod presence;
-mod random_moments;
 mod stories;

@@ -8,7 +8,9 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::thread::{self, JoinHandle};
 use std::time::{Duration, Instant};
 
-use rustix::process::{Pid, Signal, WaitOptions, kill_process, waitpid};
+use rustix::process::{
+    Pid, Resource, Rlimit, Signal, WaitOptions, getrlimit, kill_process, prlimit, waitpid,
+};
 
 /// Between two looks at a condition.
 const LOOK_EVERY: Duration = Duration::from_millis(10);
@@ -46,6 +48,11 @@ impl Process {
         let _ = self.child.wait();
     }
 
+    /// Stops it as [`Process::freeze`] does, without waiting until the last of its threads stands still.
+    pub(crate) fn freeze_at_once(&self) {
+        self.signal(Signal::STOP);
+    }
+
     /// It gets no processor from here on, as on a machine that hangs; its sockets stay open.
     pub(crate) async fn freeze(&self) {
         self.signal(Signal::STOP);
@@ -62,6 +69,15 @@ impl Process {
     /// It goes on after [`Process::freeze`].
     pub(crate) fn thaw(&self) {
         self.signal(Signal::CONT);
+    }
+
+    /// From here on no file of its own grows beyond this; without a limit, as far as the disk goes. It hears of it as of a
+    /// full disk (`EFBIG` instead of `ENOSPC`), if it ignores SIGXFSZ.
+    pub(crate) fn limit_files(&self, bytes: Option<u64>) {
+        let own = getrlimit(Resource::Fsize);
+        let limit = Rlimit { current: bytes.or(own.current), maximum: own.maximum };
+        prlimit(Some(Pid::from_child(&self.child)), Resource::Fsize, limit)
+            .expect("a child of ours can be limited");
     }
 
     /// Asks it to stop, as Ctrl-C does.

@@ -1,13 +1,11 @@
 //! A TCP proxy between a terminal and its gateway that sees the frames of the terminal link and breaks it at a chosen
 //! one. Boarding, maintenance and every other HTTP request pass through as they are.
-//!
-//! It understands just enough of WebSocket (RFC 6455) for that: whole text frames, masked or not, without compression.
 
 use std::collections::BTreeMap;
 use std::fmt;
 use std::net::SocketAddr;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
 use serde::Deserialize;
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
@@ -15,6 +13,8 @@ use tokio::net::tcp::{ReadHalf, WriteHalf};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::{oneshot, watch};
 use tokio::task::JoinHandle;
+
+use crate::websocket::{asks_for_websocket, frame_length, read_head, text_of};
 
 /// Stops, and everything that goes through it, when it is dropped.
 #[derive(Debug)]
@@ -115,11 +115,6 @@ impl Proxy {
         Held { caught: awaited, release }
     }
 
-    /// Every frame is under way for this long from now on, so that there is something to be lost.
-    pub(crate) fn slow_down(&self, latency: Duration) {
-        self.shared.state().latency = latency;
-    }
-
     /// Breaks every link that stands.
     pub(crate) fn sever(&self, how: Break) {
         let mut state = self.shared.state();
@@ -180,7 +175,6 @@ struct State {
     frames: Vec<Frame>,
     rules: Vec<Rule>,
     severed: Vec<Break>,
-    latency: Duration,
 }
 
 /// Applies to one frame, and is gone.
@@ -318,10 +312,6 @@ impl Pump<'_> {
                 self.hold(released, from).await?;
             }
         }
-        let latency = self.shared.state().latency;
-        if !latency.is_zero() {
-            tokio::time::sleep(latency).await;
-        }
         to.write_all(raw).await.map_err(|_| Break::Close)?;
         self.shared.pass(number);
         match after {
@@ -375,59 +365,10 @@ impl Pump<'_> {
     }
 }
 
-/// Reads an HTTP head, and what came with it.
-async fn read_head(stream: &mut TcpStream) -> Option<(Vec<u8>, Vec<u8>)> {
-    let mut head = Vec::new();
-    loop {
-        if let Some(end) = head.windows(4).position(|w| w == b"\r\n\r\n") {
-            let rest = head.split_off(end + 4);
-            return Some((head, rest));
-        }
-        if !matches!(stream.read_buf(&mut head).await, Ok(1..)) {
-            return None;
-        }
-    }
-}
-
-fn asks_for_websocket(head: &[u8]) -> bool {
-    let head = String::from_utf8_lossy(head).to_ascii_lowercase();
-    head.lines().any(|line| line.strip_prefix("upgrade:").is_some_and(|value| value.trim() == "websocket"))
-}
-
-/// The length of the first frame with its header, once all of it is there.
-fn frame_length(buffer: &[u8]) -> Option<usize> {
-    let (start, length) = payload(buffer)?;
-    (buffer.len() >= start + length).then_some(start + length)
-}
-
-/// Where the payload of the first frame begins, and how long it is.
-fn payload(buffer: &[u8]) -> Option<(usize, usize)> {
-    let second = *buffer.get(1)?;
-    let (start, length) = match second & 0x7f {
-        126 => (4, usize::from(u16::from_be_bytes(buffer.get(2..4)?.try_into().ok()?))),
-        127 => (10, usize::try_from(u64::from_be_bytes(buffer.get(2..10)?.try_into().ok()?)).ok()?),
-        length => (2, usize::from(length)),
-    };
-    let mask = if second & 0x80 == 0 { 0 } else { 4 };
-    Some((start + mask, length))
-}
-
-/// What a whole text frame says.
-fn text_of(raw: &[u8]) -> Option<Vec<u8>> {
-    let (start, length) = payload(raw)?;
-    let (fin_and_opcode, text) = (*raw.first()?, raw.get(start..start + length)?);
-    if fin_and_opcode & 0x8f != 0x81 {
-        return None;
-    }
-    if raw.get(1)? & 0x80 == 0 {
-        return Some(text.to_vec());
-    }
-    let mask = raw.get(start - 4..start)?;
-    Some(text.iter().zip(mask.iter().cycle()).map(|(byte, mask)| byte ^ mask).collect())
-}
-
 #[cfg(test)]
 mod tests {
+    use std::time::Duration;
+
     use futures_util::{SinkExt as _, StreamExt as _};
     use tokio_tungstenite::WebSocketStream;
     use tokio_tungstenite::tungstenite::{Error, Message};

@@ -1,0 +1,174 @@
+//! What a run may not show either, beside the judge's six figures: faults of a gateway's shell that cost a sale rather than
+//! money, such as a payment that is refused although its terminal is there.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::fmt;
+use std::time::Duration;
+
+use judge::{Log, What};
+use serde_json::Value;
+
+use super::witness::Link;
+
+/// A link that still stood so much later was not about to break: the longest that a wire may stall, and then some.
+const STILL_STOOD: Duration = Duration::from_secs(4);
+
+/// So long after a POS has hung up its place must be free again, on a machine that has much to do.
+const HANG_UP_NOTICED: Duration = Duration::from_secs(2);
+
+/// An exchange whose POS has gone may be open at its terminal for so long: what a terminal is given at most, and then some.
+const OPEN_MAX: Duration = Duration::from_secs(170);
+
+/// Calls that may wait for one exchange, and exchanges that may be open for one terminal, before a gateway says 429.
+const WAITERS_MAX: usize = 16;
+const EXCHANGES_MAX: usize = 8;
+
+/// One thing that should not have happened.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Violation {
+    pub(crate) kind: Kind,
+    pub(crate) at: Duration,
+    pub(crate) text: String,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub(crate) enum Kind {
+    /// *Did not reach*, while the link stood before, during and after.
+    RefusedThoughConnected,
+    /// 429 while few calls were open.
+    TooManyOfFew,
+    /// A process ended, or a part of it, by itself.
+    EndedByItself,
+}
+
+impl fmt::Display for Kind {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Kind::RefusedThoughConnected => "refused though connected",
+            Kind::TooManyOfFew => "too many, of few",
+            Kind::EndedByItself => "ended by itself",
+        })
+    }
+}
+
+impl fmt::Display for Violation {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{:9.3} s  {}: {}", self.at.as_secs_f64(), self.kind, self.text)
+    }
+}
+
+/// One call of a POS, from its first byte to its end.
+#[derive(Debug)]
+struct Call {
+    poi: String,
+    service: String,
+    /// How long its POS waits.
+    wait: Duration,
+    asked: Duration,
+    over: Option<Duration>,
+    answer: Option<(u16, Value)>,
+    /// No call before had its ServiceID.
+    first: bool,
+}
+
+/// All violations of a run, in the order of time.
+pub(crate) fn of(log: &Log, links: &[Link]) -> Vec<Violation> {
+    let calls = calls_of(log);
+    let refused = calls.iter().filter_map(|call| refused_though_connected(call, links));
+    let mut found: Vec<_> =
+        refused.chain(calls.iter().filter_map(|call| too_many_of_few(call, &calls))).collect();
+    found.sort_by_key(|violation| violation.at);
+    found
+}
+
+fn calls_of(log: &Log) -> Vec<Call> {
+    let mut calls = BTreeMap::new();
+    let mut seen = BTreeSet::new();
+    for event in &log.events {
+        match &event.what {
+            What::Asked { call, wait, body, .. } => {
+                let body: Value = serde_json::from_slice(body).expect("a till sends JSON");
+                let header = &body["SaleToPOIRequest"]["MessageHeader"];
+                let [poi, service] = ["POIID", "ServiceID"]
+                    .map(|name| header[name].as_str().expect("a till sends whole headers").to_owned());
+                let first = seen.insert((poi.clone(), service.clone()));
+                let (wait, asked) = (*wait, event.at);
+                let begun = Call { poi, service, wait, asked, over: None, answer: None, first };
+                calls.insert(*call, begun);
+            }
+            What::Told { call, status, body } => {
+                let Some(call) = calls.get_mut(call) else { continue };
+                call.over = Some(event.at);
+                call.answer = Some((*status, serde_json::from_slice(body).unwrap_or(Value::Null)));
+            }
+            What::Ended { call } => {
+                if let Some(call) = calls.get_mut(call) {
+                    call.over = Some(event.at);
+                }
+            }
+            _ => {}
+        }
+    }
+    calls.into_values().collect()
+}
+
+/// A request that was never sent before is refused as not delivered, although the terminal's one link stood from before it was
+/// asked until long after it was refused.
+fn refused_though_connected(call: &Call, links: &[Link]) -> Option<Violation> {
+    let (told, (200, answer)) = (call.over?, call.answer.as_ref()?) else { return None };
+    let details = answer["SaleToPOIRequest"]["EventNotification"]["EventDetails"].as_str()?;
+    let waited_in_vain = told >= call.asked + call.wait;
+    if !call.first || waited_in_vain || !details.starts_with("message=Failed+to+send") {
+        return None;
+    }
+    let of_terminal = || links.iter().filter(|link| link.poi == call.poi);
+    let stands = |link: &&Link| {
+        link.welcomed.is_some_and(|at| at < call.asked)
+            && link.ended.is_none_or(|ended| ended > told + STILL_STOOD)
+    };
+    let standing = of_terminal().find(stands)?;
+    let is_replaced =
+        of_terminal().any(|link| link.opened > standing.opened && link.opened < told + STILL_STOOD);
+    if is_replaced {
+        return None;
+    }
+    let text = format!(
+        "{} of {}, asked at {:.3} s, while a link stood since {:.3} s",
+        call.service,
+        call.poi,
+        call.asked.as_secs_f64(),
+        standing.welcomed?.as_secs_f64(),
+    );
+    Some(Violation { kind: Kind::RefusedThoughConnected, at: told, text })
+}
+
+fn too_many_of_few(call: &Call, calls: &[Call]) -> Option<Violation> {
+    let (told, (429, _)) = (call.over?, call.answer.as_ref()?) else { return None };
+    let before = || calls.iter().filter(|other| other.poi == call.poi && other.asked < told);
+    let may_wait = |other: &&Call| other.over.is_none_or(|over| over + HANG_UP_NOTICED > call.asked);
+    let waiting = before().filter(|other| other.service == call.service).filter(may_wait).count();
+    let may_be_open = |other: &&Call| {
+        let settled = other.answer.as_ref().is_some_and(|(_, answer)| is_settled(answer));
+        other.asked + OPEN_MAX > told && (!settled || other.over.is_none_or(|over| over > call.asked))
+    };
+    let open: BTreeSet<_> = before().filter(may_be_open).map(|other| &other.service).collect();
+    let settled: BTreeSet<_> = before()
+        .filter(|other| other.over.is_some_and(|over| over < call.asked))
+        .filter(|other| other.answer.as_ref().is_some_and(|(_, answer)| is_settled(answer)))
+        .map(|other| &other.service)
+        .collect();
+    let open = open.difference(&settled).count();
+    if waiting > WAITERS_MAX || open > EXCHANGES_MAX {
+        return None;
+    }
+    let text =
+        format!("{} of {}: at most {waiting} calls waited for it, {open} were open", call.service, call.poi);
+    Some(Violation { kind: Kind::TooManyOfFew, at: told, text })
+}
+
+/// An answer after which nothing of its request is open any more.
+fn is_settled(answer: &Value) -> bool {
+    let details = answer["SaleToPOIRequest"]["EventNotification"]["EventDetails"].as_str();
+    answer["SaleToPOIResponse"].is_object()
+        || details.is_some_and(|d| d.starts_with("message=Failed+to+send"))
+}
