@@ -1,6 +1,6 @@
 //! Reads the frames of a terminal's link. A message inside keeps its own bytes, for what counts is whether they are the same.
 
-use std::collections::HashMap;
+use std::collections::BTreeMap;
 
 use serde_json::value::RawValue;
 
@@ -52,7 +52,7 @@ pub(crate) enum Said<'a> {
     TooLarge,
 }
 
-type Members<'a> = HashMap<String, &'a RawValue>;
+type Members<'a> = BTreeMap<String, &'a RawValue>;
 
 /// Reads a frame on its way down.
 pub(crate) fn down(frame: &[u8]) -> Down<'_> {
@@ -99,6 +99,7 @@ pub(crate) fn up(frame: &[u8]) -> Up<'_> {
 #[derive(Debug, PartialEq, Eq)]
 pub(crate) struct Pieces<'a> {
     header: &'a str,
+    /// In the order of their names.
     members: Vec<(String, &'a str)>,
 }
 
@@ -106,7 +107,7 @@ pub(crate) struct Pieces<'a> {
 pub(crate) fn pieces_of_response(message: &[u8]) -> Option<Pieces<'_>> {
     let outer = members(message)?;
     let mut inner = members(outer.get("SaleToPOIResponse")?.get().as_bytes())?;
-    Some(Pieces { header: inner.remove("MessageHeader")?.get(), members: sorted(inner) })
+    Some(Pieces { header: inner.remove("MessageHeader")?.get(), members: texts(inner) })
 }
 
 /// Takes apart what a TransactionStatusResponse repeats.
@@ -116,13 +117,11 @@ pub(crate) fn pieces_repeated(message: &[u8]) -> Option<Pieces<'_>> {
     let status = members(response.get("TransactionStatusResponse")?.get().as_bytes())?;
     let repeated = members(status.get("RepeatedMessageResponse")?.get().as_bytes())?;
     let body = members(repeated.get("RepeatedResponseMessageBody")?.get().as_bytes())?;
-    Some(Pieces { header: repeated.get("MessageHeader")?.get(), members: sorted(body) })
+    Some(Pieces { header: repeated.get("MessageHeader")?.get(), members: texts(body) })
 }
 
-fn sorted(members: Members<'_>) -> Vec<(String, &str)> {
-    let mut members: Vec<_> = members.into_iter().map(|(name, value)| (name, value.get())).collect();
-    members.sort();
-    members
+fn texts(members: Members<'_>) -> Vec<(String, &str)> {
+    members.into_iter().map(|(name, value)| (name, value.get())).collect()
 }
 
 fn members(object: &[u8]) -> Option<Members<'_>> {

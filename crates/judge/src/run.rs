@@ -1,7 +1,7 @@
 //! One run put in order: calls, deliveries, executions and rows, each by the identity (POIID and ServiceID) and the intention
 //! that it belongs to. Nothing is judged here.
 
-use std::collections::{HashMap, HashSet};
+use std::collections::{BTreeMap, HashMap, HashSet};
 use std::rc::Rc;
 use std::time::Duration;
 
@@ -233,7 +233,7 @@ impl<'a> Run<'a> {
                 identity_by_key: HashMap::new(),
                 row_by_delivery: HashMap::new(),
             },
-            messages: HashMap::new(),
+            messages: BTreeMap::new(),
             call_by_id: HashMap::new(),
             intention_by_name: HashMap::new(),
             reported: HashSet::new(),
@@ -300,8 +300,8 @@ impl<'a> Run<'a> {
 /// Puts events in order, one after the other.
 struct Reader<'a> {
     run: Run<'a>,
-    /// By their bytes, for most are seen several times.
-    messages: HashMap<&'a [u8], Rc<Message>>,
+    /// By their bytes, for most are seen several times. Ordered, as they differ early, and to hash them takes them whole.
+    messages: BTreeMap<&'a [u8], Rc<Message>>,
     call_by_id: HashMap<u64, usize>,
     intention_by_name: HashMap<Intention, usize>,
     /// Terminals and what they have reported, so that `recorded` may follow.
@@ -331,7 +331,11 @@ impl<'a> Reader<'a> {
             What::ToTerminal { poi, link, frame } => self.down(at, poi, *link, frame::down(frame)),
             What::FromTerminal { poi, link, frame } => self.up(at, poi, *link, frame::up(frame)),
             What::Executed { poi, execution } => self.executed(at, poi, execution),
-            What::JournalLost { poi } => self.run.journals_lost.entry(poi).or_default().push(at),
+            What::JournalLost { poi } => {
+                self.run.journals_lost.entry(poi).or_default().push(at);
+                // Copies are of its next journal from here on, which knows nothing of what was open.
+                self.open.remove(poi.as_str());
+            }
             What::JournalCopied { poi } => self.copied(at, poi),
             What::AtRest => self.run.at_rest = Some(at),
             What::Recorded(row) => self.row(at, row),

@@ -110,3 +110,13 @@ fn a_second_write_is_counted_with_or_without_a_copy() {
     story.deliver_on(2, "d1", call).reject(call, NO_RESPONSE);
     story.breaks(&[ExecutedTwice]);
 }
+
+#[test]
+fn the_copy_of_a_newer_journal_excuses_nothing_that_was_open_before_that() {
+    let mut story = Story::new();
+    let call = story.pay("S1", "A");
+    story.deliver("d1", call).received("d1").execute("d1", call).event(What::JournalLost { poi: POI.into() });
+    copy(&mut story);
+    story.reject(call, NOT_DELIVERED);
+    story.breaks(&[FalseFailure]);
+}
