@@ -46,6 +46,7 @@ counts! {
     LinkNoticedByTerminal = "network: link cut, noticed by the terminal alone",
     LinkNoticedByGateway = "network: link cut, noticed by the gateway alone",
     LinkHalfOpen = "network: link half open",
+    OtherNetwork = "network: terminal changes to another one, its old link half open",
     FrameTorn = "network: frame cut at some byte",
     RequestCut = "network: POS request cut",
     AnswerCut = "network: answer to the POS cut",

@@ -446,6 +446,10 @@ impl World {
     fn link_ends(&mut self, site: usize, number: ConnectionNumber, reason: Option<CloseReason>) {
         self.client_closes(number);
         let attempt = self.sites[site].link.take().map(|link| link.attempt);
+        self.link_is_over(site, attempt, reason);
+    }
+
+    fn link_is_over(&mut self, site: usize, attempt: Option<u64>, reason: Option<CloseReason>) {
         self.at_terminal(site, |machine, now| match (machine.is_linked(), attempt) {
             (true, _) | (false, None) => machine.handle_ended(now, reason),
             (false, Some(attempt)) => {
@@ -453,6 +457,16 @@ impl World {
                 machine.handle_opened(now, attempt, Err(failed));
             }
         });
+    }
+
+    /// The terminal's own socket fails at once, and the gateway hears nothing of it.
+    pub(crate) fn change_network(&mut self, site: usize) {
+        let Some(Link { number, attempt }) = self.sites[site].link.take() else { return };
+        if !is_read_on() {
+            self.sever(number, Break::HalfOpen);
+            self.client_closes(number);
+        }
+        self.link_is_over(site, Some(attempt), None);
     }
 
     pub(crate) fn board_answered(&mut self, number: ConnectionNumber, site: usize, life: u32) {

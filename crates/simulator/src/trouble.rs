@@ -45,6 +45,13 @@ impl World {
                     self.break_link(site, Break::NoticedBy(End::Gateway), Count::LinkNoticedByGateway);
                 }
             },
+            Trouble::OtherNetwork => {
+                if self.sites[site].link().is_some() {
+                    self.tally.count(Count::OtherNetwork);
+                    self.note(Some(site), "the terminal changes to another network");
+                    self.change_network(site);
+                }
+            }
             Trouble::CutCall => {
                 if self.break_call(Break::Reset) {
                     self.tally.count(Count::RequestCut);
