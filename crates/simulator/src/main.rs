@@ -7,6 +7,7 @@
 mod answer;
 mod campaign;
 mod chance;
+mod explore;
 mod gateway;
 mod message;
 #[cfg(feature = "faults")]
@@ -53,6 +54,8 @@ enum Task {
         #[arg(long, default_value_t = 0)]
         first_seed: u64,
     },
+    /// Look at every state of a small world
+    Explore(explore::Args),
     /// Run one seed, and print what was seen
     Show { seed: u64 },
 }
@@ -89,6 +92,7 @@ fn main() -> ExitCode {
             let faults = if only.is_empty() { relay::fault::Fault::ALL } else { &only };
             Ok(mutants::run(faults, first_seed, within, cores()))
         }
+        Task::Explore(args) => Ok(explore::run(&args)),
         Task::Show { seed } => Ok(show(seed)),
     };
     match done {
