@@ -3,6 +3,7 @@
 //! Nothing is skipped silently: a suite that cannot run fails, unless `--without` leaves it out, and then the run says so.
 
 mod bench;
+mod coverage;
 mod node;
 mod report;
 mod simulate;
@@ -42,6 +43,12 @@ enum Task {
     Mutants(Arguments),
     /// Go through every order of events at small size
     Explore(Arguments),
+    /// See how much of relay the simulator alone runs through; writes target/coverage/missed.txt
+    Coverage {
+        /// From A up to, but not including, B
+        #[arg(long, value_name = "A..B", default_value = "0..2000")]
+        seeds: String,
+    },
 }
 
 #[derive(Args, Debug)]
@@ -89,6 +96,7 @@ fn run(task: Task) -> Result<bool> {
         Task::Simulate(given) => simulate::run(&workspace, "run", &given.arguments),
         Task::Mutants(given) => simulate::run(&workspace, "mutants", &given.arguments),
         Task::Explore(given) => simulate::run(&workspace, "explore", &given.arguments),
+        Task::Coverage { seeds } => coverage::run(&workspace, &seeds).map(|()| true),
     }
 }
 

@@ -1,5 +1,6 @@
 //! Programs that the suites need beyond Cargo itself, and how a Debian machine gets them.
 
+use std::path::Path;
 use std::process::{Command, Stdio};
 
 use anyhow::{Context, Result, ensure};
@@ -8,6 +9,9 @@ use crate::workspace::{Log, Workspace};
 
 /// The version that is built where there is none. An installed one of any version is used as it is.
 const CARGO_DENY_VERSION: &str = "0.20.2";
+
+/// The oldest LLVM that reads the counters and the map which Rust 1.95 writes, with its own LLVM 22; Debian has it since 12.
+const LLVM_VERSION: &str = "19";
 
 /// A program that may have to be installed first.
 #[derive(Clone, Copy, Debug)]
@@ -20,6 +24,8 @@ pub(crate) enum Tool {
     Make,
     /// Node with its test runner, and npm.
     Node,
+    /// LLVM's tools of [`LLVM_VERSION`].
+    Llvm,
 }
 
 impl Tool {
@@ -34,6 +40,7 @@ impl Tool {
             Tool::CCompiler => install_debian_packages(&["gcc", "libc6-dev"], workspace, log),
             Tool::Make => install_debian_packages(&["make"], workspace, log),
             Tool::Node => install_debian_packages(&["nodejs", "npm"], workspace, log),
+            Tool::Llvm => install_debian_packages(&[&format!("llvm-{LLVM_VERSION}")], workspace, log),
         };
         let name = self.name();
         let installed =
@@ -49,6 +56,7 @@ impl Tool {
             Tool::CCompiler => "a C compiler",
             Tool::Make => "make",
             Tool::Node => "Node with npm",
+            Tool::Llvm => "llvm-cov",
         }
     }
 
@@ -60,6 +68,7 @@ impl Tool {
             Tool::Make => version_of(workspace, "make"),
             Tool::Node if !is_there(&mut version_of(workspace, "node")) => return false,
             Tool::Node => version_of(workspace, "npm"),
+            Tool::Llvm => version_of(workspace, &LlvmTool::Cov.of_debian()),
         };
         is_there(&mut command)
     }
@@ -87,6 +96,39 @@ pub(crate) fn cargo_deny(workspace: &Workspace, log: &Log) -> Result<Command> {
         ensure!(log.run(&mut install)?, "cargo-deny is missing, and building it failed");
     }
     Ok(workspace.command(program))
+}
+
+/// One of the two that make figures of what an instrumented program has counted.
+#[derive(Clone, Copy, Debug)]
+pub(crate) enum LlvmTool {
+    Profdata,
+    Cov,
+}
+
+impl LlvmTool {
+    fn name(self) -> &'static str {
+        match self {
+            LlvmTool::Profdata => "llvm-profdata",
+            LlvmTool::Cov => "llvm-cov",
+        }
+    }
+
+    fn of_debian(self) -> String {
+        format!("{}-{LLVM_VERSION}", self.name())
+    }
+}
+
+/// A command that starts this tool: the compiler's own where `rustup component add llvm-tools` was, else Debian's, which is
+/// installed where there is none.
+pub(crate) fn llvm(tool: LlvmTool, workspace: &Workspace, log: &Log) -> Result<Command> {
+    let printed = workspace.command("rustc").args(["--print", "target-libdir"]).output();
+    let libraries = String::from_utf8(printed.context("cannot start rustc")?.stdout)?;
+    let own = Path::new(libraries.trim()).with_file_name("bin").join(tool.name());
+    if own.exists() {
+        return Ok(workspace.command(own));
+    }
+    Tool::Llvm.ensure(workspace, log)?;
+    Ok(workspace.command(tool.of_debian()))
 }
 
 fn version_of(workspace: &Workspace, program: &str) -> Command {

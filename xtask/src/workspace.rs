@@ -101,6 +101,11 @@ impl Log {
         command.spawn().with_context(|| format!("cannot start `{}`", typed(command)))
     }
 
+    /// Where it is.
+    pub(crate) fn path(&self) -> &Path {
+        &self.path
+    }
+
     /// All that was printed so far.
     pub(crate) fn text(&self) -> Result<String> {
         let bytes = fs::read(&self.path).with_context(|| format!("cannot read {}", self.path.display()))?;
