@@ -3,6 +3,7 @@
 //! Nothing is skipped silently: a suite that cannot run fails, unless `--without` leaves it out, and then the run says so.
 
 mod bench;
+mod chaos;
 mod coverage;
 mod node;
 mod report;
@@ -17,6 +18,7 @@ use std::process::ExitCode;
 use anyhow::Result;
 use clap::{Args, Parser, Subcommand};
 
+use crate::chaos::Chaos;
 use crate::suite::Suite;
 use crate::workspace::Workspace;
 
@@ -49,6 +51,8 @@ enum Task {
         #[arg(long, value_name = "A..B", default_value = "0..2000")]
         seeds: String,
     },
+    /// Break real gateways, terminals and connections while tills go on selling, and judge what everybody was told
+    Chaos(Chaos),
 }
 
 #[derive(Args, Debug)]
@@ -97,6 +101,7 @@ fn run(task: Task) -> Result<bool> {
         Task::Mutants(given) => simulate::run(&workspace, "mutants", &given.arguments),
         Task::Explore(given) => simulate::run(&workspace, "explore", &given.arguments),
         Task::Coverage { seeds } => coverage::run(&workspace, &seeds).map(|()| true),
+        Task::Chaos(chaos) => chaos.run(&workspace),
     }
 }
 

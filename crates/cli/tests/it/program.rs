@@ -1,5 +1,6 @@
 //! Running the program.
 
+use std::ffi::OsString;
 use std::io::Read as _;
 use std::path::{Path, PathBuf};
 use std::process::{Child, ChildStdout, Command, Output, Stdio};
@@ -13,13 +14,18 @@ const SOON: Duration = Duration::from_secs(30);
 
 /// The program, with nothing of the developer's own environment that would change it.
 pub(crate) fn tillgate() -> Command {
-    let mut command = Command::new(env!("CARGO_BIN_EXE_tillgate"));
+    let mut command = Command::new(program());
     for (name, _) in std::env::vars().filter(|(name, _)| name.starts_with("TILLGATE_") || name == "RUST_LOG")
     {
         command.env_remove(name);
     }
     command.stdin(Stdio::null());
     command
+}
+
+/// The one that was built with these tests, unless a run brings another build of it.
+fn program() -> OsString {
+    std::env::var_os("TILLGATE_CHAOS_PROGRAM").unwrap_or_else(|| env!("CARGO_BIN_EXE_tillgate").into())
 }
 
 /// Runs it to its end.

@@ -99,6 +99,16 @@ impl Report {
         !self.found.is_empty() || !self.figures.is_zero()
     }
 
+    /// One line about it.
+    pub(crate) fn in_short(&self) -> String {
+        let charged = self.outcomes.get("sales charged once");
+        let beside = match self.found.len() {
+            0 => String::new(),
+            count => format!(", {count} beside"),
+        };
+        format!("{} payments, {charged} sales charged; {}{beside}", self.payments(), self.figures)
+    }
+
     /// What was found, in words.
     pub(crate) fn found_by(&self) -> String {
         let mut kinds: Vec<_> = self.found.iter().map(|violation| violation.kind).collect();
