@@ -311,11 +311,16 @@ async fn alive() -> Response {
     ([(header::CACHE_CONTROL, "no-store")], "ok").into_response()
 }
 
-/// It takes requests: send it none if this fails.
+/// It takes requests: send it none if this fails. It works again by itself when its database does, so it need not be restarted.
 async fn ready(State(health): State<Arc<Health>>) -> Response {
     if health.stopping.is_cancelled() {
         return Problem::try_again(StatusCode::SERVICE_UNAVAILABLE, "The gateway is stopping.")
             .into_response();
+    }
+    if !health.store.is_writable() {
+        let problem =
+            "The database can't be written: its disk is full, read-only, or fails. The log has the reason.";
+        return Problem::try_again(StatusCode::SERVICE_UNAVAILABLE, problem).into_response();
     }
     match timeout(READY_MAX, health.store.facts()).await {
         Ok(Ok(_)) => ([(header::CACHE_CONTROL, "no-store")], "ready").into_response(),

@@ -3,7 +3,7 @@
 use std::ffi::OsStr;
 use std::net::{Ipv4Addr, SocketAddr, TcpListener};
 use std::path::PathBuf;
-use std::process::{Command, Output};
+use std::process::{Command, Output, Stdio};
 use std::sync::atomic::{AtomicU16, Ordering};
 use std::time::Duration;
 
@@ -50,6 +50,8 @@ pub(crate) struct Setup {
     pub(crate) fault: Option<&'static str>,
     /// Where the database is, if not in a temporary directory of its own.
     pub(crate) data_dir: Option<PathBuf>,
+    /// The words of a command that starts each of its processes, for a place where they see other files.
+    pub(crate) within: Vec<String>,
 }
 
 impl Default for Setup {
@@ -59,6 +61,7 @@ impl Default for Setup {
             log: "info,gateway=debug",
             fault: None,
             data_dir: None,
+            within: Vec::new(),
         }
     }
 }
@@ -90,10 +93,7 @@ impl GatewayProcess {
 
     /// Starts it after it was killed or stopped: on the same database, at the same port.
     pub(crate) async fn start_again(&mut self) {
-        let mut serve = outliving_file_limits(&tillgate());
-        serve.args(["serve", "--config"]).arg(self.config()).env("RUST_LOG", self.setup.log);
-        serve.envs(self.fault.map(|fault| ("TILLGATE_FAULT", fault)));
-        let mut process = Process::start("gateway", &mut serve);
+        let mut process = Process::start("gateway", &mut self.serve(&self.setup.within));
         let (http, ready) = (http_client(), format!("{}/readyz", self.base_url()));
         until("the gateway is ready", START_MAX, async || {
             assert_eq!(process.exit(), None, "the gateway has ended");
@@ -153,10 +153,26 @@ impl GatewayProcess {
         self.dir.path().join("tillgate.toml")
     }
 
+    /// Starts it, from within another command, and waits until it has ended by itself.
+    pub(crate) fn run_to_end(&self, within: &[String]) -> Output {
+        self.serve(within).stdin(Stdio::null()).output().expect("the command can be started")
+    }
+
+    fn serve(&self, within: &[String]) -> Command {
+        // A file that may grow no more is an error to it then, as on a full disk, and not its end: `Process::limit_files`.
+        let unlimited = ["sh", "-c", "trap '' XFSZ; exec \"$0\" \"$@\""];
+        let words: Vec<_> = within.iter().map(String::as_str).chain(unlimited).collect();
+        let mut serve = started_by(&words, &tillgate());
+        serve.args(["serve", "--config"]).arg(self.config()).env("RUST_LOG", self.setup.log);
+        serve.envs(self.fault.map(|fault| ("TILLGATE_FAULT", fault)));
+        serve
+    }
+
     /// Runs another command on the same database, and returns what it printed.
     async fn run(&self, command: &str, args: &[impl AsRef<OsStr>]) -> String {
-        let mut run = tillgate();
-        run.arg(command).args(args).arg("--config").arg(self.config());
+        let within: Vec<_> = self.setup.within.iter().map(String::as_str).collect();
+        let mut run = started_by(&within, &tillgate());
+        run.stdin(Stdio::null()).arg(command).args(args).arg("--config").arg(self.config());
         let ran = tokio::task::spawn_blocking(move || run.output()).await.expect("no panic");
         let Output { status, stdout, stderr } = ran.expect("the binary runs");
         let (stdout, stderr) = (String::from_utf8_lossy(&stdout), String::from_utf8_lossy(&stderr));
@@ -165,11 +181,11 @@ impl GatewayProcess {
     }
 }
 
-/// The same program so that a file which may not grow any more is an error to it, as on a disk that is full, and not its end:
-/// see [`Process::limit_files`].
-fn outliving_file_limits(program: &Command) -> Command {
-    let mut command = Command::new("sh");
-    command.args(["-c", "trap '' XFSZ; exec \"$0\" \"$@\""]).arg(program.get_program());
+/// The same program with the same environment, as the last words of another command.
+fn started_by(words: &[&str], program: &Command) -> Command {
+    let mut words = words.iter().map(OsStr::new).chain([program.get_program()]);
+    let mut command = Command::new(words.next().expect("a program at least"));
+    command.args(words);
     for (name, value) in program.get_envs() {
         match value {
             Some(value) => command.env(name, value),

@@ -24,6 +24,7 @@ mod wire_terminal;
 mod bytes;
 mod chaos;
 mod close_codes;
+mod disks;
 #[cfg(feature = "faults")]
 mod faults;
 mod half_open;

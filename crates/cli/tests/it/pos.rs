@@ -33,6 +33,8 @@ pub(crate) struct Answer {
     pub(crate) status: u16,
     /// Marked as the recorded answer of an earlier call.
     pub(crate) repeated: bool,
+    /// What its `Retry-After` says.
+    pub(crate) retry_after: Option<String>,
     pub(crate) text: String,
 }
 
@@ -164,7 +166,9 @@ impl Pos {
         let response = response.unwrap_or_else(|error| panic!("no answer to {body}: {error}"));
         let status = response.status().as_u16();
         let repeated = response.headers().get("tillgate-repeated").is_some_and(|mark| mark == "true");
-        Answer { status, repeated, text: response.text().await.expect("the answer is whole") }
+        let retry_after = response.headers().get("retry-after").and_then(|value| value.to_str().ok());
+        let retry_after = retry_after.map(str::to_owned);
+        Answer { status, repeated, retry_after, text: response.text().await.expect("the answer is whole") }
     }
 
     /// The bytes of a whole HTTP request to `/sync`, for a test that has the socket in its own hands.

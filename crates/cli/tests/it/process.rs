@@ -28,12 +28,30 @@ impl Process {
     /// Starts it; `name` stands before each line that it writes.
     pub(crate) fn start(name: impl Into<String>, command: &mut Command) -> Process {
         let name = name.into();
-        let child = command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn();
-        let mut child = child.unwrap_or_else(|error| panic!("{name} can't be started: {error}"));
-        let output = Arc::default();
+        Process::try_start(&name, command).unwrap_or_else(|error| panic!("{name} can't be started: {error}"))
+    }
+
+    /// The same for a program that may not be there.
+    pub(crate) fn try_start(name: &str, command: &mut Command) -> std::io::Result<Process> {
+        let mut child = command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn()?;
+        let (name, output) = (name.to_owned(), Arc::default());
         let (stdout, stderr) = (child.stdout.take(), child.stderr.take());
         let readers = [stdout.map(|out| collect(out, &output)), stderr.map(|err| collect(err, &output))];
-        Process { name, child, output, readers: readers.into_iter().flatten().collect() }
+        Ok(Process { name, child, output, readers: readers.into_iter().flatten().collect() })
+    }
+
+    /// The operating system's name for it.
+    pub(crate) fn id(&self) -> u32 {
+        self.child.id()
+    }
+
+    /// Waits until it has written this line; false if it ends without.
+    pub(crate) async fn says(&mut self, line: &str) -> bool {
+        until(format!("{} says {line}", self.name), Duration::from_secs(20), async || {
+            let said = self.output().iter().any(|said| said == line);
+            (said || self.exit().is_some()).then_some(said)
+        })
+        .await
     }
 
     /// Its lines so far, of both streams.

@@ -5,7 +5,7 @@ use std::time::{Duration, Instant};
 
 use tokio::task::JoinHandle;
 
-use crate::gateway_process::{GatewayProcess, MERCHANT, POI};
+use crate::gateway_process::{GatewayProcess, MERCHANT, POI, Setup};
 use crate::pos::{Heard, Pos};
 use crate::process::until;
 use crate::proxy::Proxy;
@@ -35,8 +35,13 @@ pub(crate) struct Shop {
 impl Shop {
     /// Open when the terminal is connected. Its cardholders present a card after `cardholder_seconds`.
     pub(crate) async fn open(cardholder_seconds: f64) -> Shop {
+        Shop::open_with(Setup::default(), cardholder_seconds).await
+    }
+
+    /// The same with another gateway than usual.
+    pub(crate) async fn open_with(setup: Setup, cardholder_seconds: f64) -> Shop {
         let opened = Instant::now();
-        let gateway = GatewayProcess::start().await;
+        let gateway = GatewayProcess::set_up(setup).await;
         let proxy = Proxy::start(gateway.address()).await;
         let code = gateway.boarding_code(POI).await;
         let terminal = TerminalProcess::start(&proxy.base_url(), POI, &code, cardholder_seconds);

@@ -18,7 +18,7 @@ pub(crate) enum StoreError {
     #[error("another process holds the database: try again shortly")]
     Busy,
     /// The disk, or the file, takes nothing more. Works again once that is remedied.
-    #[error("the database can't be written, its disk is full or read-only: {0}")]
+    #[error("the database can't be written, its disk is full or read-only, or it fails: {0}")]
     NoRoom(Source),
     /// The store has stopped.
     #[error("the database is closed")]

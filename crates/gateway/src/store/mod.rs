@@ -62,6 +62,9 @@ pub(crate) trait Store: fmt::Debug + Send + Sync + 'static {
     /// [`LedgerError::Full`](relay::ledger::LedgerError::Full) at once and nothing was taken.
     fn submit(&self, op: Op, answer: LedgerAnswer);
 
+    /// Whether the last that was written got there. A store that could not write tries again by itself at least once a second.
+    fn is_writable(&self) -> bool;
+
     /// What the ledger can prove. Changes only by a restore, which needs the gateway stopped.
     fn facts(&self) -> Pending<LedgerFacts>;
 

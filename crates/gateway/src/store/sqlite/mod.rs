@@ -74,6 +74,10 @@ impl Store for SqliteStore {
         self.writer.submit(op, answer);
     }
 
+    fn is_writable(&self) -> bool {
+        self.writer.works()
+    }
+
     fn facts(&self) -> Pending<LedgerFacts> {
         self.readers.read(ledger::facts)
     }
@@ -192,7 +196,10 @@ impl From<&rusqlite::Error> for StoreError {
         let text = error.to_string();
         match error.sqlite_error_code() {
             Some(ErrorCode::DatabaseBusy | ErrorCode::DatabaseLocked) => StoreError::Busy,
-            Some(ErrorCode::DiskFull | ErrorCode::ReadOnly) => StoreError::NoRoom(text.into()),
+            // A disk that fails in another way than being full, as at a quota or a limit on a file's size.
+            Some(ErrorCode::DiskFull | ErrorCode::ReadOnly | ErrorCode::SystemIoFailure) => {
+                StoreError::NoRoom(text.into())
+            }
             _ => StoreError::Database(text.into()),
         }
     }

@@ -4,6 +4,7 @@ use std::os::unix::fs::PermissionsExt as _;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::mpsc;
+use std::time::{Duration, Instant};
 
 use bytes::Bytes;
 use nexo::Kept;
@@ -287,6 +288,25 @@ fn a_read_only_disk_fails_writes_with_the_reason() {
         assert!(error.to_string().contains("its disk is full or read-only"), "{error}");
         assert!(store.company(&company("ACME")).await.unwrap().is_none());
     });
+}
+
+#[test]
+fn a_database_that_failed_is_found_to_work_again_by_itself() {
+    let file = SqliteFile::fresh();
+    let store = file.open_sqlite();
+    let other = file.connect();
+    assert!(store.is_writable());
+    other.execute_batch("BEGIN IMMEDIATE").unwrap();
+    run(async { assert_eq!(store.ask(admission(1)).await, Err(LedgerError::Failed)) });
+    assert!(!store.is_writable());
+    // Nobody writes anything from here on.
+    other.execute_batch("ROLLBACK").unwrap();
+    let deadline = Instant::now() + Duration::from_secs(20);
+    while !store.is_writable() {
+        assert!(Instant::now() < deadline, "it was not tried again");
+        std::thread::sleep(Duration::from_millis(10));
+    }
+    run(async { assert!(!is_admitted(&store, 1).await) });
 }
 
 #[test]

@@ -8,6 +8,7 @@
 //! So a lone op waits for nothing, and under load many share the one fsync.
 
 use std::collections::VecDeque;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::thread::JoinHandle;
 use std::time::Duration;
@@ -57,6 +58,10 @@ const REST_LINGER: Duration = Duration::from_millis(20);
 /// come between.
 const COMMIT_LATE: Duration = Duration::from_millis(250);
 
+/// How often a database that can't be written is tried again while nobody has anything to write: then whoever asks whether the
+/// gateway is ready learns within this time that it is.
+const TRY_AGAIN: Duration = Duration::from_secs(1);
+
 /// What a job adds to the bytes of its lane beside its message.
 const JOB_BYTES: usize = 512;
 
@@ -71,6 +76,8 @@ pub(super) struct Writer {
 struct Shared {
     queues: Mutex<Queues>,
     wake: Condvar,
+    /// The last transaction failed.
+    failing: AtomicBool,
 }
 
 #[derive(Debug, Default)]
@@ -123,9 +130,14 @@ impl Writer {
         clock: WallClock,
     ) -> std::io::Result<Writer> {
         let shared = Arc::new(Shared::default());
-        let worker = Worker { shared: Arc::clone(&shared), connection, checkpoints, clock, failing: false };
+        let worker = Worker { shared: Arc::clone(&shared), connection, checkpoints, clock, no_room: false };
         let thread = std::thread::Builder::new().name("store-writer".into()).spawn(move || worker.run())?;
         Ok(Writer { shared, thread: Some(thread) })
+    }
+
+    /// Whether the last that was written got there.
+    pub(super) fn works(&self) -> bool {
+        !self.shared.failing.load(Ordering::Relaxed)
     }
 
     /// Queues a ledger op in its lane.
@@ -225,8 +237,8 @@ struct Worker {
     connection: Connection,
     checkpoints: Arc<Checkpoints>,
     clock: WallClock,
-    /// The last transaction failed: said once, and once more when it is over.
-    failing: bool,
+    /// An op of this batch found no room, and was rolled back alone.
+    no_room: bool,
 }
 
 /// A job that has run in a transaction which is not committed yet.
@@ -249,6 +261,10 @@ impl Worker {
     fn run(mut self) {
         let _ended = Ended(Arc::clone(&self.shared));
         while let Some(batch) = self.shared.next_batch() {
+            if batch.is_empty() {
+                self.try_again();
+                continue;
+            }
             self.commit(batch);
             self.checkpoints.committed(&self.connection);
             // Those whom it answered have more for the next batch: on a busy core they get to say so first, on an idle one
@@ -260,19 +276,18 @@ impl Worker {
     /// One transaction: all its jobs, then the COMMIT, then all answers.
     fn commit(&mut self, batch: Vec<Job>) {
         let mut ran = Vec::with_capacity(batch.len());
+        self.no_room = false;
+        let changes = self.connection.total_changes();
         match self.transaction(batch, &mut ran) {
             Ok(()) => {
-                if std::mem::take(&mut self.failing) {
-                    tracing::info!("the database can be written again");
+                // One that had nothing to write proves nothing.
+                if !self.no_room && self.connection.total_changes() > changes {
+                    self.note_success();
                 }
                 ran.into_iter().for_each(Ran::answer);
             }
             Err((error, rest)) => {
-                if !self.connection.is_autocommit()
-                    && let Err(error) = self.connection.execute_batch("ROLLBACK")
-                {
-                    tracing::error!(%error, "a transaction can't be rolled back");
-                }
+                self.roll_back();
                 self.note_failure(&error);
                 for job in ran {
                     match job {
@@ -395,8 +410,37 @@ impl Worker {
         self.connection.prepare_cached(sql)?.execute([]).map(drop)
     }
 
-    fn note_failure(&mut self, error: &rusqlite::Error) {
-        if !std::mem::replace(&mut self.failing, true) {
+    /// Writes what is there already, to find out whether the database can be written again.
+    fn try_again(&self) {
+        let version = || self.connection.pragma_query_value(None, "user_version", |row| row.get::<_, i64>(0));
+        let tried = self.execute("BEGIN IMMEDIATE").and_then(|()| {
+            // Unlike a row that is replaced by an equal one, this is always written.
+            self.connection.pragma_update(None, "user_version", version()?)?;
+            self.execute("COMMIT")
+        });
+        match tried {
+            Ok(()) => self.note_success(),
+            Err(_) => self.roll_back(),
+        }
+    }
+
+    fn roll_back(&self) {
+        if !self.connection.is_autocommit()
+            && let Err(error) = self.connection.execute_batch("ROLLBACK")
+        {
+            tracing::error!(%error, "a transaction can't be rolled back");
+        }
+    }
+
+    fn note_success(&self) {
+        if self.shared.failing.swap(false, Ordering::Relaxed) {
+            tracing::info!("the database can be written again");
+        }
+    }
+
+    /// Said once, and once more when it is over.
+    fn note_failure(&self, error: &rusqlite::Error) {
+        if !self.shared.failing.swap(true, Ordering::Relaxed) {
             tracing::error!(%error, "the database can't be written; every write fails until it can");
         }
     }
@@ -404,7 +448,8 @@ impl Worker {
     fn note_op_failure(&mut self, op: &'static str, error: &StoreError) {
         match error {
             StoreError::NoRoom(_) | StoreError::Busy => {
-                if !std::mem::replace(&mut self.failing, true) {
+                self.no_room = true;
+                if !self.shared.failing.swap(true, Ordering::Relaxed) {
                     tracing::error!(op, %error, "the database can't be written; writes fail until it can");
                 }
             }
@@ -414,10 +459,19 @@ impl Worker {
 }
 
 impl Shared {
-    /// Waits for jobs and takes a batch; none when all is done and the writer is to stop.
+    /// Waits for jobs and takes a batch; none when all is done and the writer is to stop. An empty one when it is time to see
+    /// whether a database that failed works again.
     fn next_batch(&self) -> Option<Vec<Job>> {
         let is_idle = |q: &mut Queues| q.money.jobs.is_empty() && q.rest.jobs.is_empty() && !q.stopping;
-        let mut queues = self.wake.wait_while(self.lock(), is_idle).unwrap_or_else(PoisonError::into_inner);
+        let mut queues = if self.failing.load(Ordering::Relaxed) {
+            let waited = self.wake.wait_timeout_while(self.lock(), TRY_AGAIN, is_idle);
+            waited.unwrap_or_else(PoisonError::into_inner).0
+        } else {
+            self.wake.wait_while(self.lock(), is_idle).unwrap_or_else(PoisonError::into_inner)
+        };
+        if is_idle(&mut queues) {
+            return Some(Vec::new());
+        }
         let gathers =
             |q: &mut Queues| q.money.jobs.is_empty() && q.rest.jobs.len() < BATCH_JOBS_MAX && !q.stopping;
         if queues.money.jobs.len() < MONEY_GATHERS {
