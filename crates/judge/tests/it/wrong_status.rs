@@ -358,3 +358,12 @@ fn what_cannot_be_read_is_answered_and_judged_no_further() {
     story.tell_status(call, 400);
     story.breaks_nothing();
 }
+
+#[test]
+fn what_was_delivered_is_aborted_by_its_terminal_alone() {
+    let mut story = Story::new();
+    let call = story.pay("S1", "A");
+    let aborted = story.failure_of(call, "Aborted");
+    story.deliver("d1", call).tell(call, &aborted);
+    story.breaks(&[WrongStatus]);
+}

@@ -72,10 +72,21 @@ fn in_response(
         return other_reference(call, response).or_else(|| from_ledger(run, call, told, bytes, response));
     }
     match response.result {
+        // The gateway itself aborts only what it takes back before it was written.
+        Says::Failure if response.condition == "Aborted" && was_written(run, call, told) => {
+            Some("was told Failure/Aborted, which no terminal sent, after it was delivered".into())
+        }
         Says::Failure if GATEWAYS_OWN.contains(&response.condition.as_str()) => None,
         Says::Failure => Some(format!("was told Failure/{}, which no terminal sent", response.condition)),
         Says::Success | Says::Nothing => Some("was told a response that no terminal sent".into()),
     }
+}
+
+/// Whether this very request had been written to a terminal before.
+fn was_written(run: &Run<'_>, call: &Call<'_>, told: Index) -> bool {
+    let deliveries = call.identity.map(|identity| run.identities[identity].deliveries.as_slice());
+    let mut deliveries = deliveries.unwrap_or_default().iter().map(|number| &run.deliveries[*number]);
+    deliveries.any(|delivery| delivery.bytes == call.bytes && delivery.written() < told)
 }
 
 /// The deliveries of this identity for which the gateway had read this very response.
