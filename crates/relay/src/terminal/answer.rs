@@ -95,6 +95,16 @@ pub(super) fn transaction_status(
         Some(service) => memory.find_service(service),
         None => memory.find_last(header, reference.category.as_ref()),
     };
+    // But its result is not for a till that means another one: the gateway holds its own records against the reference, too.
+    if let (Some(service), Some(Held { header: Some(own), .. })) = (&reference.service_id, held)
+        && !means(&reference, own)
+    {
+        let text = format!(
+            "ServiceID {service} is a {} of SaleID {}, not what the MessageReference says.",
+            own.category, own.sale_id
+        );
+        return failure(asked, now, ErrorCondition::NOT_ALLOWED, &text);
+    }
     if let (None, Some(Held { header: Some(named), .. })) = (&reference.service_id, held) {
         reference = MessageReference {
             category: Some(named.category.clone()),
@@ -131,6 +141,12 @@ pub(super) fn transaction_status(
             | Phase::Finished(Outcome::Indeterminate(reason)),
         ) => Outcome::Indeterminate(reason.clone()),
     }
+}
+
+/// Whether the request with this header is the one that is meant: a SaleID or category that is named must be its own.
+fn means(reference: &MessageReference, own: &MessageHeader) -> bool {
+    reference.sale_id.as_ref().is_none_or(|sale| *sale == own.sale_id)
+        && reference.category.as_ref().is_none_or(|category| *category == own.category)
 }
 
 /// The ServiceID that this answer to a TransactionStatus says was never there.

@@ -489,6 +489,25 @@ fn a_second_request_is_busy_and_a_status_is_not() {
 }
 
 #[test]
+fn a_status_that_means_another_request_is_told_neither_its_result_nor_not_found() {
+    let mut bench = Bench::online();
+    bench.deliver("d_1", &payment("1"));
+    bench.sync();
+    bench.finish();
+    bench.sync();
+    let asking = |number: &str, named: &str| {
+        let reference = format!(r#"{{"MessageReference":{{{named},"ServiceID":"1"}}}}"#);
+        message("TransactionStatus", number, &reference)
+    };
+    let other_till = bench.deliver("d_2", &asking("2", r#""SaleID":"TILL-99""#));
+    let other_category = bench.deliver("d_3", &asking("3", r#""MessageCategory":"Reversal""#));
+    bench.sync();
+    for asked in [other_till, other_category] {
+        assert_eq!(bench.condition(&asked), Some(ErrorCondition::NOT_ALLOWED));
+    }
+}
+
+#[test]
 fn a_status_of_what_nobody_can_tell_is_indeterminate_too() {
     let mut bench = Bench::online();
     bench.deliver("d_1", &payment("1"));
