@@ -13,8 +13,8 @@ use relay::exchange::{
 };
 use relay::ledger::{Caller, Digest, LedgerFacts};
 use relay::{
-    BODY_LIMIT, CallId, CloseReason, ConnectionId, DeliveryId, ExchangeId, GatewayLink, Heartbeat, JournalId,
-    LinkAction, Now, Placement, ResultMessage, Settings, ToGateway, ToTerminal, Welcome,
+    CallId, CloseReason, ConnectionId, DeliveryId, ExchangeId, GatewayLink, Heartbeat, JournalId, LinkAction,
+    Now, Placement, ResultMessage, Settings, ToGateway, ToTerminal, Welcome,
 };
 use serde::Deserialize;
 use serde_json::value::RawValue;
@@ -42,6 +42,8 @@ const LINKS_MAX: usize = 8;
 #[derive(Debug, Default)]
 pub(crate) struct Gateway {
     pub(crate) is_alive: bool,
+    /// When this life began, by its own clock.
+    started: Duration,
     /// Counts its lives, so that what an earlier one had planned does not reach a later one.
     pub(crate) life: u32,
     desks: Vec<Counter>,
@@ -131,6 +133,7 @@ impl World {
             Desk::new(poi_id(terminal), standing, facts, EXCHANGES_MAX, now.mono)
         };
         self.gateway.is_alive = true;
+        self.gateway.started = now.mono;
         // The last one is that of a terminal that there is not.
         self.gateway.desks =
             (0..=nobody).map(|terminal| Counter { desk: desk(terminal), armed: None }).collect();
@@ -341,16 +344,18 @@ impl World {
     fn arm_desk(&mut self, index: usize) {
         let now = self.gateway_now();
         let facts = LedgerFacts { complete_since: self.ledger_since, restored: None };
+        let (nobody, started) = (self.sites.len(), self.gateway.started);
         let Some(counter) = self.gateway.desks.get_mut(index) else { return };
         let due = match counter.desk.poll_timeout() {
             Some(due) => due,
             None if !counter.desk.is_idle() || counter.desk.presence().lease().is_some() => return,
             None => match counter.desk.presence().forgotten_at() {
                 Some(at) if at > now.mono => at,
+                Some(_) if index == nobody => return,
                 Some(_) => {
                     // Nobody needs it; whoever comes finds a new one, as in the real gateway.
                     self.tally.count(Count::DeskForgotten);
-                    counter.desk = Desk::new(poi_id(index), Standing::Known, facts, EXCHANGES_MAX, START);
+                    counter.desk = Desk::new(poi_id(index), Standing::Known, facts, EXCHANGES_MAX, started);
                     return;
                 }
                 None => return,
@@ -453,8 +458,7 @@ impl World {
             return self.respond(number, 503, Bytes::from_static(b"{}"));
         }
         let Ok(id) = ConnectionId::parse(&format!("c_{number}")) else { return };
-        let limit = u32::try_from(BODY_LIMIT).unwrap_or(u32::MAX);
-        let link = GatewayLink::new(self.gateway_now(), Heartbeat::DEFAULT, limit);
+        let link = GatewayLink::new(self.gateway_now(), Heartbeat::DEFAULT, self.plan.body_limit);
         let session = Session { desk, id, link, token: token.to_owned(), blocked_since: None, armed: None };
         self.gateway.sessions.insert(number, session);
         self.send(number, End::Gateway, &Packet::Answer(101, Bytes::new()));
@@ -562,7 +566,7 @@ impl World {
                         store: Some("SHOP_STORE".into()),
                     },
                     settings: Settings::default(),
-                    body_limit: u32::try_from(BODY_LIMIT).unwrap_or(u32::MAX),
+                    body_limit: self.plan.body_limit,
                 };
                 self.at_desk(index, |desk, now| desk.handle_hello(now, Arrival { hello: *hello, welcome }));
             }

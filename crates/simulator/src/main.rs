@@ -5,6 +5,7 @@
 //! a few tills, some dozens of sales.
 
 mod answer;
+mod aside;
 mod campaign;
 mod chance;
 mod explore;

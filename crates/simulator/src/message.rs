@@ -34,20 +34,19 @@ impl Whose {
         self.request("Service", "Reversal", &format!(r#""ServiceID":"{service}""#), &body)
     }
 
-    /// `sale_id` is named beside the ServiceID, or left out.
-    pub(crate) fn status(&self, service: &str, category: &str, about: &str, reprint: bool) -> Bytes {
-        let sale = &self.sale;
-        let body = format!(
-            r#"{{"ReceiptReprintFlag":{reprint},"MessageReference":{{"MessageCategory":"{category}","SaleID":"{sale}","ServiceID":"{about}"}}}}"#
-        );
+    /// With `reprint` the terminal is to print the receipt once more.
+    pub(crate) fn status(&self, service: &str, about: &Reference, reprint: bool) -> Bytes {
+        let body = format!(r#"{{"ReceiptReprintFlag":{reprint},"MessageReference":{}}}"#, about.json());
         self.request("Service", "TransactionStatus", &format!(r#""ServiceID":"{service}""#), &body)
     }
 
-    pub(crate) fn abort(&self, service: &str, category: &str, about: &str) -> Bytes {
-        let sale = &self.sale;
-        let body = format!(
-            r#"{{"AbortReason":"MerchantAbort","MessageReference":{{"MessageCategory":"{category}","SaleID":"{sale}","ServiceID":"{about}"}}}}"#
-        );
+    /// About the last transaction of this Sale system, whichever that was.
+    pub(crate) fn status_of_the_last(&self, service: &str) -> Bytes {
+        self.request("Service", "TransactionStatus", &format!(r#""ServiceID":"{service}""#), "{}")
+    }
+
+    pub(crate) fn abort(&self, service: &str, about: &Reference) -> Bytes {
+        let body = format!(r#"{{"AbortReason":"MerchantAbort","MessageReference":{}}}"#, about.json());
         self.request("Service", "Abort", &format!(r#""ServiceID":"{service}""#), &body)
     }
 
@@ -77,6 +76,40 @@ impl Whose {
             &format!(r#""ServiceID":"{service}","DeviceID":"{device}""#),
             r#"{"DisplayOutput":[]}"#,
         )
+    }
+}
+
+/// A MessageReference; what is none is left out.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Reference {
+    pub(crate) category: Option<String>,
+    pub(crate) sale: Option<String>,
+    pub(crate) service: Option<String>,
+    pub(crate) poi: Option<String>,
+}
+
+impl Reference {
+    pub(crate) fn to(whose: &Whose, category: &str, service: &str) -> Reference {
+        Reference {
+            category: Some(category.into()),
+            sale: Some(whose.sale.clone()),
+            service: Some(service.into()),
+            poi: None,
+        }
+    }
+
+    fn json(&self) -> String {
+        let members = [
+            ("MessageCategory", &self.category),
+            ("SaleID", &self.sale),
+            ("ServiceID", &self.service),
+            ("POIID", &self.poi),
+        ];
+        let named: Vec<_> = members
+            .into_iter()
+            .filter_map(|(name, value)| Some(format!(r#""{name}":"{}""#, value.as_ref()?)))
+            .collect();
+        format!("{{{}}}", named.join(","))
     }
 }
 

@@ -11,6 +11,8 @@ pub(crate) struct Plan {
     pub(crate) tills: usize,
     /// Sales that each till wants to be paid for.
     pub(crate) sales: usize,
+    /// The longest message that the gateway takes from a terminal, in bytes.
+    pub(crate) body_limit: u32,
     /// How long bytes are under way.
     pub(crate) latency: (Duration, Duration),
     /// How long a batch takes to be on disk.
@@ -73,6 +75,7 @@ pub(crate) enum Trouble {
     GatewayClock,
     KillTerminal,
     TerminalDisk,
+    TerminalDiskStalls,
     LoseJournal,
     CopyJournal,
     BoardAgain,
@@ -80,6 +83,7 @@ pub(crate) enum Trouble {
     ResultAgain,
     ResultDiffers,
     ResultMisfits,
+    ResultOfUndelivered,
     ResultOfNobody,
 }
 
@@ -108,6 +112,7 @@ impl Trouble {
         Trouble::GatewayClock,
         Trouble::KillTerminal,
         Trouble::TerminalDisk,
+        Trouble::TerminalDiskStalls,
         Trouble::LoseJournal,
         Trouble::CopyJournal,
         Trouble::BoardAgain,
@@ -115,6 +120,7 @@ impl Trouble {
         Trouble::ResultAgain,
         Trouble::ResultDiffers,
         Trouble::ResultMisfits,
+        Trouble::ResultOfUndelivered,
         Trouble::ResultOfNobody,
     ];
 }
@@ -153,6 +159,8 @@ impl Plan {
             terminals,
             tills: terminals + chance.below(terminals + 1),
             sales: 4 + chance.below(12),
+            // A payment's response is longer than the smaller one.
+            body_limit: if chance.once_in(25) { 1_500 } else { 128 * 1024 },
             latency: speed(chance, &[(100, 2_000), (1_000, 40_000), (20_000, 400_000), (100, 1_500_000)]),
             commit: speed(chance, &[(100, 1_000), (1_000, 20_000), (5_000, 300_000), (1_000, 1_500_000)]),
             sync: speed(chance, &[(100, 1_000), (1_000, 20_000), (5_000, 300_000), (1_000, 1_200_000)]),

@@ -40,6 +40,7 @@ counts! {
     Nobody = "POS: payment for a terminal that does not exist",
     Clash = "POS: another body under a used ServiceID",
     OtherCategory = "POS: diagnosis, display or input update",
+    AsideAgain = "POS: another category under the same ServiceID again",
     HoldsCardData = "POS: card data where it comes back in the answer",
     // The network.
     LinkReset = "network: link cut, noticed by both",
@@ -78,6 +79,7 @@ counts! {
     TerminalCrashAfterSync = "terminal: died with entries that are on disk",
     TerminalCrashBeforeSync = "terminal: died with entries that are not",
     TerminalDiskFails = "terminal: journal can't be written",
+    TerminalDiskStalls = "terminal: journal takes nothing for a while",
     JournalLost = "terminal: journal lost, boarded anew",
     JournalCopied = "terminal: a copy of its journal takes over",
     BoardedAgain = "terminal: token ended, boarded with the same journal",
@@ -86,6 +88,7 @@ counts! {
     ResultAgain = "terminal: a result handed in once more",
     ResultDiffers = "terminal: a second, different result",
     ResultMisfits = "terminal: a result that does not fit",
+    ResultOfUndelivered = "terminal: a result for what was not delivered",
     ResultOfNobody = "terminal: a result for an unknown delivery",
     Maintenance = "terminal: results handed in by maintenance",
     // What was seen.

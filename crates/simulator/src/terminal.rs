@@ -67,6 +67,8 @@ pub(crate) struct Disk {
     waiting_seq: u64,
     rewrites: bool,
     writing: Option<Write>,
+    /// No write ends before this time.
+    pub(crate) stalled_until: Duration,
     /// The next write fails, and all that follow.
     pub(crate) is_broken: bool,
 }
@@ -178,7 +180,7 @@ impl World {
             boarding_code: code,
             seed,
         };
-        let restored = Machine::restore(now, fresh, setup, it.disk.stored.clone());
+        let restored = Machine::restore(now, fresh, setup, read_back(&it.disk.stored));
         match restored {
             Ok(machine) => {
                 it.machine = Some(machine);
@@ -529,6 +531,10 @@ impl World {
         if it.life != life {
             return;
         }
+        if self.schedule.now() < it.disk.stalled_until {
+            let until = it.disk.stalled_until;
+            return self.schedule.at(until, Event::Synced(site, life));
+        }
         if it.disk.is_broken {
             return self.at_terminal(site, |machine, now| {
                 machine.handle_store_failed(now, "no space left".into());
@@ -557,6 +563,12 @@ impl World {
             self.at_terminal(site, Machine::handle_timeout);
         }
     }
+}
+
+/// What is on a disk, as it is read after a restart: the entries are kept as text.
+fn read_back(stored: &[Record]) -> Vec<Record> {
+    let text = serde_json::to_string(stored).unwrap_or_default();
+    serde_json::from_str(&text).unwrap_or_default()
 }
 
 fn refusal(status: u16, body: &Bytes) -> CallError {

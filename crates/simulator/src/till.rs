@@ -8,7 +8,7 @@ use std::time::Duration;
 use bytes::Bytes;
 use judge::What;
 
-use crate::message::{Heard, Whose};
+use crate::message::{Heard, Reference, Whose};
 use crate::network::{Arrived, Break, ConnectionNumber, End, Packet};
 use crate::tally::Count;
 use crate::world::{Event, Owner, World, poi_id};
@@ -21,9 +21,9 @@ const QUESTIONS_MAX: u32 = 12;
 
 #[derive(Debug)]
 pub(crate) struct Till {
-    number: usize,
+    pub(crate) number: usize,
     pub(crate) terminal: usize,
-    whose: Whose,
+    pub(crate) whose: Whose,
     sales: usize,
     sale: Option<Sale>,
     state: State,
@@ -34,7 +34,10 @@ pub(crate) struct Till {
     approved: Option<String>,
     /// Every ServiceID of a sale, with its category: what is asked about in the end.
     pub(crate) used: Vec<(String, &'static str)>,
-    last_body: Option<(Bytes, String)>,
+    /// ServiceID of the last sale that was begun.
+    pub(crate) last_service: Option<String>,
+    /// The last request that was none of a sale.
+    pub(crate) last_aside: Option<(String, &'static str, Bytes)>,
 }
 
 /// One thing that is to be paid for, or given back.
@@ -91,8 +94,15 @@ impl Till {
             services: 0,
             approved: None,
             used: Vec::new(),
-            last_body: None,
+            last_service: None,
+            last_aside: None,
         }
+    }
+
+    /// ServiceID and category of what it waits for the end of.
+    pub(crate) fn waits_for(&self) -> Option<(&str, &'static str)> {
+        let sale = self.sale.as_ref().filter(|_| matches!(self.state, State::Waiting { asks: false, .. }))?;
+        Some((&sale.service, sale.category))
     }
 
     pub(crate) fn is_done(&self) -> bool {
@@ -108,7 +118,7 @@ impl Till {
         self.turn
     }
 
-    fn next_service(&mut self) -> String {
+    pub(crate) fn next_service(&mut self) -> String {
         self.services += 1;
         format!("{}s{}", self.number, self.services)
     }
@@ -146,7 +156,7 @@ impl World {
         }
         self.tills[till].sales -= 1;
         if self.chance.once_in(habits.others) {
-            self.other_category(till);
+            self.asks_for_something_else(till);
         }
         if self.chance.once_in(habits.checks) {
             let terminal = self.tills[till].terminal;
@@ -193,7 +203,7 @@ impl World {
         };
         sale.service.clone_from(&service);
         it.used.push((service, sale.category));
-        it.last_body = Some((sale.body.clone(), sale.service.clone()));
+        it.last_service = Some(sale.service.clone());
         self.send_payment(till);
     }
 
@@ -225,6 +235,11 @@ impl World {
             let after = self.chance.mostly_short(Duration::from_millis(bound));
             self.schedule.after(after, Event::AbortFor(till, service));
         }
+        if self.chance.once_in(habits.clashes) {
+            let after = self.chance.mostly_short(Duration::from_secs(5));
+            let service = self.tills[till].sale.as_ref().map(|sale| sale.service.clone());
+            self.schedule.after(after, Event::Clash(till, service.unwrap_or_default()));
+        }
         if self.chance.once_in(habits.peeks) {
             let bound = self.chance.pick(&[30, 5_000, 60_000]).unwrap_or(0);
             let after = self.chance.mostly_short(Duration::from_millis(bound));
@@ -244,69 +259,14 @@ impl World {
         let question = it.next_service();
         let Some(sale) = &mut it.sale else { return };
         sale.questions += 1;
-        let body = it.whose.status(&question, sale.category, &sale.service, reprint);
+        let body =
+            it.whose.status(&question, &Reference::to(&it.whose, sale.category, &sale.service), reprint);
         self.tally.count(Count::Status);
         let wait = self.chance.pick(&[10, 30, 150]).unwrap_or(150);
         let call = self.send_call(Some(till), "/sync", wait, body);
         let it = &mut self.tills[till];
         it.turn += 1;
         it.state = State::Waiting { call, asks: true };
-    }
-
-    pub(crate) fn abort(&mut self, till: usize, about: &str) {
-        let it = &mut self.tills[till];
-        let waits = matches!(it.state, State::Waiting { asks: false, .. });
-        let Some(sale) = it.sale.as_ref().filter(|sale| waits && sale.service == about) else { return };
-        let category = sale.category;
-        let service = it.next_service();
-        let body = it.whose.abort(&service, category, about);
-        self.tally.count(Count::Abort);
-        self.send_call(None, "/sync", 150, body);
-    }
-
-    /// Somebody in the shop looks how a payment is doing, while its till waits for it.
-    pub(crate) fn peek(&mut self, till: usize, about: &str) {
-        if self.is_quiet {
-            return;
-        }
-        let it = &mut self.tills[till];
-        let Some(sale) = it.sale.as_ref().filter(|sale| sale.service == about) else { return };
-        let category = sale.category;
-        let service = it.next_service();
-        let body = it.whose.status(&service, category, about, false);
-        self.tally.count(Count::Peek);
-        self.send_call(None, "/sync", 30, body);
-    }
-
-    pub(crate) fn late_copy(&mut self, path: &'static str, body: Bytes) {
-        if !self.is_quiet {
-            self.tally.count(Count::LateCopy);
-            self.send_call(None, path, 150, body);
-        }
-    }
-
-    fn other_category(&mut self, till: usize) {
-        let clashes = self.chance.once_in(self.plan.habits.clashes);
-        let it = &mut self.tills[till];
-        let device = it.number.to_string();
-        let clash = it.last_body.clone().filter(|_| clashes);
-        let service = it.next_service();
-        let nobody = Whose { poi: poi_id(self.sites.len()).to_string(), ..it.whose.clone() };
-        let body = match (clash, self.chance.below(4)) {
-            (Some((_, used)), _) => {
-                self.tally.count(Count::Clash);
-                it.whose.payment(&used, &format!("clash-{till}-{used}"), "5.55", "Eve")
-            }
-            (None, 0) => it.whose.diagnosis(&service),
-            (None, 3) => {
-                self.tally.count(Count::Nobody);
-                nobody.payment(&service, &format!("nobody-{till}-{service}"), "7.77", "Ada")
-            }
-            (None, 1) => it.whose.display(&service, &device),
-            (None, _) => it.whose.input_update(&service, &device),
-        };
-        self.tally.count(Count::OtherCategory);
-        self.send_call(None, "/sync", 150, body);
     }
 
     /// Opens a connection and sends a request. Its number names the call.
@@ -471,7 +431,7 @@ impl World {
             for (about, category) in used {
                 let it = &mut self.tills[till];
                 let question = it.next_service();
-                let body = it.whose.status(&question, category, &about, false);
+                let body = it.whose.status(&question, &Reference::to(&it.whose, category, &about), false);
                 self.send_call(None, "/sync", 30, body);
                 self.live(Duration::from_millis(20));
             }

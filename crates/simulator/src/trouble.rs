@@ -106,12 +106,19 @@ impl World {
                     self.note(Some(site), "the terminal's journal can't be written any more");
                 }
             }
+            Trouble::TerminalDiskStalls => {
+                let time = self.chance.mostly_short(Duration::from_secs(40));
+                self.sites[site].disk.stalled_until = self.schedule.now() + time;
+                self.tally.count(Count::TerminalDiskStalls);
+                self.note(Some(site), &format!("the terminal's disk stalls for {} ms", time.as_millis()));
+            }
             Trouble::LoseJournal => self.lose_journal(site),
             Trouble::CopyJournal => self.copy_journal(site),
             Trouble::BoardAgain => self.end_token(site),
             Trouble::ResultAgain
             | Trouble::ResultDiffers
             | Trouble::ResultMisfits
+            | Trouble::ResultOfUndelivered
             | Trouble::ResultOfNobody => self.odd_result(site, trouble),
         }
     }
@@ -275,13 +282,11 @@ impl World {
             .ok()
             .and_then(|frame| frame["deliveryId"].as_str().map(str::to_owned))
             .unwrap_or_default();
-        let open: Vec<_> = self
-            .store
-            .ledger
-            .records()
-            .filter(|record| record.key.poi == poi_id(site) && record.outcome.is_undecided())
-            .map(|record| record.delivery.to_string())
-            .collect();
+        let another = |is_meant: fn(&Outcome) -> bool| {
+            let mut own = self.store.ledger.records().filter(|record| record.key.poi == poi_id(site));
+            own.find(|record| is_meant(&record.outcome) && record.delivery.as_str() != delivery)
+                .map(|record| record.delivery.to_string())
+        };
         let (frame, count) = match trouble {
             Trouble::ResultAgain => (text, Count::ResultAgain),
             Trouble::ResultDiffers => {
@@ -296,17 +301,26 @@ impl World {
                 (text.replace(r#""Result":"Success""#, other), Count::ResultDiffers)
             }
             Trouble::ResultMisfits => {
-                let Some(open) = open.iter().find(|open| **open != delivery) else { return };
-                let (of, to) = (format!(r#""deliveryId":"{delivery}""#), format!(r#""deliveryId":"{open}""#));
-                (text.replacen(&of, &to, 1), Count::ResultMisfits)
+                let Some(open) = another(Outcome::is_undecided) else { return };
+                (of_another(&text, &delivery, &open), Count::ResultMisfits)
             }
-            _ => {
-                let of = format!(r#""deliveryId":"{delivery}""#);
-                (text.replacen(&of, r#""deliveryId":"d_nobody""#, 1), Count::ResultOfNobody)
+            Trouble::ResultOfUndelivered => {
+                let gone = |outcome: &Outcome| matches!(outcome, Outcome::NeverReached | Outcome::Refused(_));
+                let Some(gone) = another(gone) else { return };
+                (of_another(&text, &delivery, &gone), Count::ResultOfUndelivered)
             }
+            _ => (of_another(&text, &delivery, "d_nobody"), Count::ResultOfNobody),
         };
         self.tally.count(count);
         self.note(Some(site), &format!("the terminal says {count:?}"));
-        self.send(number, End::Client, &Packet::Text(frame.into()));
+        for _ in 0..1 + self.chance.below(2) {
+            self.send(number, End::Client, &Packet::Text(frame.clone().into()));
+        }
     }
+}
+
+/// A result frame as one for another delivery.
+fn of_another(frame: &str, delivery: &str, other: &str) -> String {
+    let name = |delivery: &str| format!(r#""deliveryId":"{delivery}""#);
+    frame.replacen(&name(delivery), &name(other), 1)
 }
