@@ -80,7 +80,7 @@ async fn whatever_breaks_at_any_moment_every_sale_is_paid_once_and_nobody_is_tol
             println!("[{:5.0} s] seed {seed}: {}", begun.elapsed().as_secs_f64(), round.in_short());
         }
         sum.add(round);
-        if sum.found_something() || begun.elapsed() + hours > until {
+        if sum.found_something() || begun.elapsed() >= until {
             break;
         }
         seed = Dice(seed).roll(u64::MAX);

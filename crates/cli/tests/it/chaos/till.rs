@@ -14,6 +14,10 @@ use crate::dice::Dice;
 /// How long a till waits where it does not say so, as the gateway does (E11).
 const WAIT: Duration = Duration::from_secs(150);
 
+/// Between a hang-up of a nervous till and its next call: fewer fit into the time in which that is noticed than may
+/// wait at once.
+const REPEAT_EVERY: Duration = Duration::from_millis(220);
+
 /// Between two questions about one request.
 const PAUSE_MS: u64 = 60;
 
@@ -21,7 +25,7 @@ const PAUSE_MS: u64 = 60;
 const ATTEMPTS_MAX: usize = 40;
 
 /// Questions about one request, before a person is called.
-const QUESTIONS_MAX: usize = 60;
+const QUESTIONS_MAX: usize = 100;
 
 /// How often *no response* is heard before a person is called.
 const NO_RESPONSES_MAX: usize = 3;
@@ -67,7 +71,8 @@ pub(crate) struct Till {
 pub(crate) enum Manner {
     /// Does everything now and then.
     Lively,
-    /// Hangs up at once, and repeats the same request again and again until its slow customer has paid.
+    /// Hangs up at once, and repeats the same request again and again until its slow customer has paid: as often as may be
+    /// without that its calls are many at once, should the gateway be slow to notice that it has hung up.
     Nervous,
 }
 
@@ -162,7 +167,7 @@ impl Till {
         self.paid_with.push((service.clone(), body.clone()));
         self.counts.payments.fetch_add(1, Ordering::Relaxed);
         let mut told = match self.manner {
-            Manner::Nervous => self.hang_up_on(&body, 40).await,
+            Manner::Nervous => self.hang_up_on(&body, 20).await,
             Manner::Lively => match self.dice.roll(10) {
                 0 | 1 => self.hang_up_on(&body, 150).await,
                 2 => self.while_it_runs(&service, &body, Meanwhile::Abort).await,
@@ -197,9 +202,9 @@ impl Till {
     /// A till that knows nothing asks, or sends the very same once more: then it gets the answer of the first one.
     async fn follow_up(&mut self, service: &str, body: &str) -> Told {
         if self.manner == Manner::Nervous {
-            sleep(Duration::from_millis(200 + self.dice.roll(PAUSE_MS))).await;
+            sleep(REPEAT_EVERY).await;
             self.counts.repeats.fetch_add(1, Ordering::Relaxed);
-            return self.hang_up_on(body, 40).await;
+            return self.hang_up_on(body, 20).await;
         }
         sleep(Duration::from_millis(self.dice.roll(PAUSE_MS))).await;
         match self.dice.roll(6) {

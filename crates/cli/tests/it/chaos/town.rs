@@ -25,8 +25,8 @@ const SETTLED_MAX: Duration = Duration::from_secs(60);
 /// Cardholders who are quick, but not so quick that nothing could happen meanwhile.
 const QUICK: f64 = 0.03;
 
-/// One whose till is nervous for a while.
-const SLOW: f64 = 7.0;
+/// One whose nervous till repeats itself some dozen times meanwhile.
+const SLOW: f64 = 8.0;
 
 /// How large a town is.
 #[derive(Clone, Copy, Debug)]
@@ -41,6 +41,7 @@ pub(crate) struct Size {
 pub(crate) struct Town {
     pub(crate) witness: Arc<Witness>,
     pub(crate) gateway: GatewayProcess,
+    /// The first has a slow cardholder.
     pub(crate) terminals: Vec<TerminalAtWire>,
     pub(crate) tills_wire: Wire,
     pub(crate) counts: Arc<Counts>,
@@ -86,7 +87,11 @@ impl Town {
                 tills.push(Till {
                     sale_id: format!("TILL-{number}"),
                     poi: terminal.poi.clone(),
-                    base_url: self.tills_wire.base_url(),
+                    // A hang-up that the wire is slow to pass on is not the gateway's to notice.
+                    base_url: match manner {
+                        Manner::Nervous => self.gateway.base_url(),
+                        Manner::Lively => self.tills_wire.base_url(),
+                    },
                     key: self.gateway.key().to_owned(),
                     witness: self.witness.clone(),
                     counts: self.counts.clone(),

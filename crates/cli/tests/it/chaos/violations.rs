@@ -14,7 +14,7 @@ use super::witness::Link;
 const STILL_STOOD: Duration = Duration::from_secs(4);
 
 /// So long after a POS has hung up its place must be free again, on a machine that has much to do.
-const HANG_UP_NOTICED: Duration = Duration::from_secs(2);
+pub(crate) const HANG_UP_NOTICED: Duration = Duration::from_secs(3);
 
 /// An exchange whose POS has gone may be open at its terminal for so long: what a terminal is given at most, and then some.
 const OPEN_MAX: Duration = Duration::from_secs(170);
@@ -171,4 +171,99 @@ fn is_settled(answer: &Value) -> bool {
     let details = answer["SaleToPOIRequest"]["EventNotification"]["EventDetails"].as_str();
     answer["SaleToPOIResponse"].is_object()
         || details.is_some_and(|d| d.starts_with("message=Failed+to+send"))
+}
+
+#[cfg(test)]
+mod tests {
+    use bytes::Bytes;
+    use judge::Event;
+    use serde_json::json;
+
+    use super::*;
+
+    const POI: &str = "V400m-1";
+
+    fn seconds(seconds: f64) -> Duration {
+        Duration::from_secs_f64(seconds)
+    }
+
+    #[derive(Default)]
+    struct Story(Log, u64);
+
+    impl Story {
+        fn asked(mut self, at: f64, service: &str) -> Story {
+            self.1 += 1;
+            let header = json!({"POIID": POI, "ServiceID": service});
+            let body = json!({"SaleToPOIRequest": {"MessageHeader": header}}).to_string().into();
+            let what = What::Asked { call: self.1, path: "/sync", wait: seconds(150.0), body };
+            self.0.events.push(Event { at: seconds(at), what });
+            self
+        }
+
+        fn told(mut self, at: f64, status: u16, body: &Value) -> Story {
+            let what = What::Told { call: self.1, status, body: Bytes::from(body.to_string()) };
+            self.0.events.push(Event { at: seconds(at), what });
+            self
+        }
+
+        fn hung_up(mut self, at: f64) -> Story {
+            self.0.events.push(Event { at: seconds(at), what: What::Ended { call: self.1 } });
+            self
+        }
+
+        fn shows(&self, links: &[Link]) -> Vec<Kind> {
+            of(&self.0, links).into_iter().map(|violation| violation.kind).collect()
+        }
+    }
+
+    fn not_delivered() -> Value {
+        let details = "message=Failed+to+send+message+to+POI.";
+        json!({"SaleToPOIRequest": {"EventNotification": {"EventDetails": details}}})
+    }
+
+    fn link(opened: f64, ended: Option<f64>) -> Link {
+        let ended = ended.map(seconds);
+        Link { poi: POI.into(), opened: seconds(opened), welcomed: Some(seconds(opened + 0.1)), ended }
+    }
+
+    #[test]
+    fn a_refusal_while_the_only_link_stands_is_found() {
+        let story = || Story::default().asked(2.0, "1").told(2.1, 200, &not_delivered());
+        assert_eq!(story().shows(&[link(1.0, None)]), [Kind::RefusedThoughConnected]);
+        assert_eq!(story().shows(&[link(1.0, Some(9.0))]), [Kind::RefusedThoughConnected]);
+    }
+
+    #[test]
+    fn a_refusal_for_which_there_may_be_a_reason_is_none() {
+        let story = || Story::default().asked(2.0, "1").told(2.1, 200, &not_delivered());
+        assert_eq!(story().shows(&[]), [], "there is no link");
+        assert_eq!(story().shows(&[link(1.0, Some(2.2))]), [], "it was about to break");
+        assert_eq!(story().shows(&[link(1.95, None)]), [], "it was not welcomed yet");
+        assert_eq!(story().shows(&[link(1.0, None), link(2.05, None)]), [], "another takes over");
+        let repeat = story().asked(3.0, "1").told(3.1, 200, &not_delivered());
+        assert_eq!(repeat.shows(&[link(2.5, None)]), [], "it repeats what was told before");
+    }
+
+    #[test]
+    fn too_many_is_said_to_many_only() {
+        let patient = |count: usize| (0..count).fold(Story::default(), |story, _| story.asked(1.0, "1"));
+        let refused = |story: Story| story.asked(2.0, "1").told(2.1, 429, &Value::Null).shows(&[]);
+        assert_eq!(refused(patient(15)), [Kind::TooManyOfFew]);
+        assert_eq!(refused(patient(16)), []);
+
+        let others = |count: usize| {
+            (0..count).fold(Story::default(), |story, index| story.asked(1.0, &format!("o{index}")))
+        };
+        assert_eq!(refused(others(7)), [Kind::TooManyOfFew]);
+        assert_eq!(refused(others(8)), []);
+    }
+
+    #[test]
+    fn whoever_has_hung_up_is_not_one_of_many() {
+        let impatient = (0..40).fold(Story::default(), |story, index| {
+            let at = 0.25 * f64::from(index); // Ten seconds in all, of which three count.
+            story.asked(at, "1").hung_up(at + 0.05)
+        });
+        assert_eq!(impatient.asked(10.0, "1").told(10.1, 429, &Value::Null).shows(&[]), [Kind::TooManyOfFew]);
+    }
 }
