@@ -4,7 +4,7 @@ use std::collections::HashSet;
 
 use super::{About, Findings};
 use crate::message::is_money;
-use crate::run::{Delivery, ReportKind};
+use crate::run::Delivery;
 use crate::verdict::Figure;
 
 pub(super) fn judge(found: &mut Findings<'_>) {
@@ -50,14 +50,15 @@ fn writes(found: &mut Findings<'_>) {
     }
 }
 
-/// Every later attempt under the ServiceID of a money request that a terminal has had.
+/// Every later attempt under the ServiceID of a money request that was written once: it is never written again, whether or not
+/// the first got there (E4, E7).
 fn attempts(found: &mut Findings<'_>) {
     let run = found.run;
     for identity in run.identities.iter().filter(|identity| identity.deliveries.len() > 1) {
         let attempts: Vec<_> = identity.deliveries.iter().map(|number| &run.deliveries[*number]).collect();
         let attempts: Vec<_> = attempts.into_iter().filter(|attempt| is_money(attempt.category())).collect();
         let Some((first, later)) = attempts.split_first() else { continue };
-        if identity.set_aside || !is_started(first) {
+        if identity.set_aside {
             continue;
         }
         for attempt in later {
@@ -68,19 +69,13 @@ fn attempts(found: &mut Findings<'_>) {
                 .any(|execution| found.has(Figure::ExecutedTwice, run.executions[*execution].at));
             if !counted {
                 let text = format!(
-                    "ServiceID {} was delivered again as {}, though the terminal had {}",
+                    "ServiceID {} was delivered again as {}, though {} had been written",
                     identity.service, attempt.id, first.id
                 );
                 found.add(Figure::ExecutedTwice, attempt.written(), about(attempt), text);
             }
         }
     }
-}
-
-/// Whether the terminal has ever shown that it had this delivery.
-fn is_started(delivery: &Delivery<'_>) -> bool {
-    let shows = |kind| !matches!(kind, ReportKind::Unusable);
-    !delivery.executions.is_empty() || delivery.reports.iter().any(|report| shows(report.kind))
 }
 
 fn about<'a>(delivery: &'a Delivery<'_>) -> About<'a> {

@@ -102,6 +102,20 @@ fn a_second_attempt_under_a_service_id_that_the_terminal_has_had_breaks_p1() {
 }
 
 #[test]
+fn so_does_one_under_a_service_id_that_was_written_and_never_got_there() {
+    let mut story = Story::new();
+    let call = story.pay("S1", "A");
+    story.deliver("d1", call).hello(2, &[]).deliver_on(2, "d2", call);
+    let failure = story.failure_of(call, "Busy");
+    story.result("d2", &failure).tell(call, &failure);
+    let verdict = story.breaks(&[ExecutedTwice]);
+    assert_eq!(
+        verdict.violations[0].text,
+        "ServiceID S1 was delivered again as d2, though d1 had been written"
+    );
+}
+
+#[test]
 fn a_repeat_after_503_is_a_first_attempt() {
     let mut story = Story::new();
     let call = story.pay("S1", "A");
