@@ -3,12 +3,14 @@
 use super::{About, Findings};
 use crate::claims::{Claim, Claimed};
 use crate::log::Outcome;
+use crate::message::is_money;
 use crate::run::{Answer, Call, Execution, Run, Told};
 use crate::verdict::Figure;
 
 pub(super) fn judge(found: &mut Findings<'_>, claims: &[Claim]) {
     denials(found, claims);
     aborts(found);
+    turned_away(found);
     rows(found);
 }
 
@@ -86,6 +88,32 @@ fn aborts(found: &mut Findings<'_>) {
                 let about = About::poi(&identity.poi).intention(execution.intention);
                 found.add(Figure::FalseFailure, *told, about, text);
             }
+        }
+    }
+}
+
+/// Whoever was turned away by 503 or 429 was not admitted (E1): nothing is delivered for a request of which every copy was.
+fn turned_away(found: &mut Findings<'_>) {
+    let run = found.run;
+    for delivery in run.deliveries.iter().filter(|delivery| is_money(delivery.category())) {
+        let Some(identity) = delivery.identity.filter(|identity| !run.identities[*identity].set_aside) else {
+            continue;
+        };
+        let written = delivery.written();
+        let calls = run.identities[identity].calls.iter().map(|call| &run.calls[*call]);
+        let mut before = calls.filter(|call| call.asked < written && call.bytes == delivery.bytes);
+        let turned_away = |call: &Call<'_>| match &call.told {
+            Some(Told { at, answer: Answer::Status(429 | 503) }) if *at < written => Some(*at),
+            _ => None,
+        };
+        let last = before.try_fold(None, |_, call| turned_away(call).map(Some)).flatten();
+        if let Some(told) = last {
+            let text = format!(
+                "ServiceID {} was delivered as {}, after all who had sent it were turned away",
+                run.identities[identity].service, delivery.id
+            );
+            let about = About::poi(delivery.poi).intention(delivery.intention);
+            found.add(Figure::FalseFailure, told, about, text);
         }
     }
 }

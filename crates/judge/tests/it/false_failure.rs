@@ -224,3 +224,32 @@ fn a_row_that_denies_what_was_executed_is_false() {
         story.breaks(&[FalseFailure]);
     }
 }
+
+#[test]
+fn what_all_were_turned_away_with_is_not_delivered_later() {
+    for status in [503, 429] {
+        let mut story = Story::new();
+        let call = story.pay("S1", "A");
+        story.tell_status(call, status);
+        charged_later(&mut story, call);
+        story.breaks(&[FalseFailure]);
+    }
+}
+
+#[test]
+fn whoever_is_not_turned_away_may_have_it_delivered() {
+    for hears in [false, true] {
+        let mut story = Story::new();
+        let first = story.pay("S1", "A");
+        story.tell_status(first, 503);
+        let second = story.pay("S1", "A");
+        if hears {
+            story.event(What::Ended { call: second });
+        }
+        charged_later(&mut story, second);
+        if !hears {
+            story.reject(second, NO_RESPONSE);
+        }
+        story.breaks_nothing();
+    }
+}
