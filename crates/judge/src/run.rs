@@ -98,6 +98,8 @@ pub(crate) struct Delivery<'a> {
     pub(crate) bytes: &'a [u8],
     pub(crate) identity: Option<usize>,
     pub(crate) intention: Option<usize>,
+    /// When the link said its `hello` to which it was written first.
+    pub(crate) linked: Index,
     /// Each time that it was written, and to which link.
     pub(crate) writes: Vec<(Index, u64)>,
     pub(crate) reports: Vec<Report<'a>>,
@@ -306,8 +308,8 @@ struct Reader<'a> {
     intention_by_name: HashMap<Intention, usize>,
     /// Terminals and what they have reported, so that `recorded` may follow.
     reported: HashSet<(&'a str, String)>,
-    /// What the `hello` of a link had in `resume`.
-    hellos: HashMap<u64, HashSet<String>>,
+    /// When a link said its `hello`, and what that had in `resume`.
+    hellos: HashMap<u64, (Index, HashSet<String>)>,
     /// Deliveries of a terminal that are not known to be settled.
     open: HashMap<&'a str, Vec<usize>>,
 }
@@ -402,7 +404,7 @@ impl<'a> Reader<'a> {
             }
             // Its `hello` has proved that what is not in `resume`, and was never reported, had not got there.
             Down::Welcome => {
-                let resume = self.hellos.get(&link).cloned().unwrap_or_default();
+                let (_, resume) = self.hellos.get(&link).cloned().unwrap_or_default();
                 self.settled(poi, |known| known.reports.is_empty() && !resume.contains(&known.id));
             }
             Down::Other => {}
@@ -431,6 +433,7 @@ impl<'a> Reader<'a> {
             bytes,
             identity,
             intention,
+            linked: self.hellos.get(&link).map_or(0, |(at, _)| *at),
             writes: vec![(at, link)],
             reports: Vec::new(),
             recorded: Vec::new(),
@@ -454,7 +457,7 @@ impl<'a> Reader<'a> {
                     self.report(at, poi, delivery, ReportKind::Resumed);
                 }
                 if let Some(link) = link {
-                    self.hellos.insert(link, resume.into_iter().collect());
+                    self.hellos.insert(link, (at, resume.into_iter().collect()));
                 }
                 return;
             }

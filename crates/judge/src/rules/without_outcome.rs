@@ -5,7 +5,7 @@ use std::time::Duration;
 use super::{About, Findings};
 use crate::log::Outcome;
 use crate::message::{ends_empty, is_money};
-use crate::run::{Answer, Call};
+use crate::run::{Answer, Call, ReportKind};
 use crate::verdict::Figure;
 
 /// How much later than its POS gives up a call may be answered: a commit that is late is waited for 2 s, once for a look
@@ -24,6 +24,7 @@ pub(super) fn judge(found: &mut Findings<'_>) {
         webhook(found, call);
     }
     rows(found);
+    finals(found);
     if found.run.knows_ledger() {
         deliveries(found);
     }
@@ -94,6 +95,30 @@ fn rows(found: &mut Findings<'_>) {
                 "the {} with ServiceID {} is {:?} in the end",
                 seen.row.category, seen.row.service, seen.row.outcome
             );
+            found.add(Figure::WithoutOutcome, seen.at, about, text);
+        }
+    }
+}
+
+/// *Unknown, final* is for what a terminal said that it can't tell, or said in a way that fits nothing, and for what nobody is
+/// left to tell since its journal is gone (E14, E15).
+fn finals(found: &mut Findings<'_>) {
+    let run = found.run;
+    for seen in run.rows.iter().filter(|seen| seen.row.outcome == Outcome::UnknownFinal) {
+        let Some(delivery) = run.delivery(&seen.row.delivery) else { continue };
+        let excused = delivery.set_aside
+            || run.journal_lost_after(delivery.poi, delivery.linked)
+            || delivery
+                .reports
+                .iter()
+                .any(|report| matches!(report.kind, ReportKind::Indeterminate | ReportKind::Unusable));
+        // A result that it has told is counted as lost.
+        if !excused && !found.has(Figure::Lost, seen.at) {
+            let text = format!(
+                "the {} with ServiceID {} is {:?}, and {} and its terminal could tell",
+                seen.row.category, seen.row.service, seen.row.outcome, delivery.id
+            );
+            let about = About::poi(&seen.row.poi).intention(delivery.intention);
             found.add(Figure::WithoutOutcome, seen.at, about, text);
         }
     }

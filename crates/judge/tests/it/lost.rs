@@ -179,7 +179,7 @@ fn what_another_terminal_says_about_a_delivery_is_no_result_of_it() {
     let mut story = Story::new();
     let call = story.pay("S1", "A");
     let failure = story.failure_of(call, "Cancel");
-    story.deliver("d1", call).reject(call, NO_RESPONSE);
+    story.deliver("d1", call).indeterminate("d1").reject(call, NO_RESPONSE);
     let frame = json!({"action":"result","deliveryId":"d1","message":failure});
     story.event(What::FromTerminal { poi: "V400m-2".into(), link: Some(9), frame: frame.to_string().into() });
     story.at_rest().row(call, "d1", Outcome::UnknownFinal);

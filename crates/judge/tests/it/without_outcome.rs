@@ -3,7 +3,7 @@
 use judge::Figure::WithoutOutcome;
 use judge::{Outcome, What};
 
-use crate::story::{NO_RESPONSE, Story, abort, paid, payment};
+use crate::story::{LINK, NO_RESPONSE, POI, Story, abort, paid, payment};
 
 #[test]
 fn a_call_that_arrived_and_was_never_answered_has_no_outcome() {
@@ -87,4 +87,24 @@ fn what_was_delivered_and_is_in_no_row_has_no_outcome() {
     let other = story.pay("S2", "B");
     story.deliver("d2", other).reject(other, NO_RESPONSE).at_rest().answered(call, "d1", &success);
     story.breaks(&[WithoutOutcome]);
+}
+
+#[test]
+fn what_its_terminal_could_tell_is_not_for_a_person() {
+    for (told, broken) in [("nothing", &[WithoutOutcome][..]), ("indeterminate", &[]), ("journal lost", &[])]
+    {
+        let mut story = Story::new();
+        story.hello(LINK, &[]);
+        let call = story.pay("S1", "A");
+        if told == "journal lost" {
+            // Its end of the link is gone, and the gateway does not know yet.
+            story.event(What::JournalLost { poi: POI.into() });
+        }
+        story.deliver("d1", call);
+        if told == "indeterminate" {
+            story.received("d1").indeterminate("d1").recorded("d1");
+        }
+        story.hello(2, &[]).reject(call, NO_RESPONSE).at_rest().row(call, "d1", Outcome::UnknownFinal);
+        story.breaks(broken);
+    }
 }

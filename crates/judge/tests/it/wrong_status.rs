@@ -221,7 +221,7 @@ fn a_question_in_the_end_hears_what_the_ledger_holds() {
         for heard in ["NotFound", "InProgress", "NoResponse", "NotAllowed"] {
             let mut story = Story::new();
             let call = story.pay("S1", "A");
-            story.deliver("d1", call).reject(call, NO_RESPONSE).at_rest();
+            story.deliver("d1", call).indeterminate("d1").reject(call, NO_RESPONSE).at_rest();
             let question = story.ask("Q1", "S1");
             if heard == "NoResponse" {
                 story.reject(question, NO_RESPONSE);
