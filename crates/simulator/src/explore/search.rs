@@ -206,8 +206,8 @@ impl Search {
         let log = &mut Log::off();
         for (number, world) in share {
             let options = world.options();
-            // Faults and time may come still; but whoever has no more to do may also be left alone for good.
-            if options.iter().all(|step| step.is_tick() || step.fault().is_some()) {
+            // Calls, faults and time may come still; but whoever has no more to do may also be left alone for good.
+            if options.iter().all(|step| step.is_call() || step.is_tick() || step.fault().is_some()) {
                 found.rests += 1;
                 match world.clone().come_to_rest(log) {
                     Ok(end) => found.ends.push(end),

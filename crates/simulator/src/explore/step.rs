@@ -127,6 +127,10 @@ impl Step {
         }
     }
 
+    pub(super) fn is_call(self) -> bool {
+        matches!(self, Step::Call { .. })
+    }
+
     pub(super) fn is_tick(self) -> bool {
         matches!(self, Step::Tick | Step::LateTick)
     }
