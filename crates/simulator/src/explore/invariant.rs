@@ -115,7 +115,6 @@ pub(super) struct Seen {
     handed_out: u32,
     /// Deliveries that were on the terminal's disk.
     stored: u32,
-    pub(super) terminal_crashed: bool,
     pub(super) journal_lost: bool,
 }
 

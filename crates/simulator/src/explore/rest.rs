@@ -7,7 +7,7 @@ use super::invariant::{Invariant, Violation};
 use super::log::Log;
 use super::pos::{Call, Told, Want};
 use super::print::{fingerprint, write_debug};
-use super::script::LAST_PAYMENT;
+use super::script::{LAST_PAYMENT, call_of};
 use super::step::Step;
 use super::world::World;
 
@@ -82,11 +82,11 @@ impl World {
         Ok(())
     }
 
-    /// Whoever asks now hears what happened. That nobody can tell is only true when the terminal was killed or lost its
-    /// journal.
+    /// Whoever asks now hears what happened. That nobody can tell is only true when the terminal has lost its journal, or was
+    /// killed over this very payment, so that it can't tell itself.
     fn check_status(&mut self, service: u8, log: &mut Log) -> Result<(), Violation> {
         let told = self.ask(Want::Status(service), log)?;
-        let nobody_can_tell = self.seen.terminal_crashed || self.seen.journal_lost;
+        let nobody_can_tell = self.seen.journal_lost || self.is_indeterminate(service);
         let is_true = match told {
             Call::Heard(Told::Charged) => self.seen.is_charged(service),
             Call::Heard(Told::DidNotRun) => !self.seen.is_charged(service),
@@ -99,6 +99,15 @@ impl World {
         let was = if self.seen.is_charged(service) { "was charged" } else { "did not run" };
         let what = format!("payment {} {was}, and the POS that asks hears {told:?}", service + 1);
         Err(Violation::new(Invariant::WrongStatus, what))
+    }
+
+    /// Whether the terminal's own word about this payment is that it can't tell.
+    fn is_indeterminate(&self, service: u8) -> bool {
+        self.machine.results_on_disk().any(|(delivery, outcome)| {
+            let call = call_of(delivery).and_then(|call| self.pos.asked.get(usize::from(call)));
+            matches!(outcome, terminal::Outcome::Indeterminate(_))
+                && call.is_some_and(|asked| asked.want == Want::Payment(service))
+        })
     }
 
     fn check_as_before(&mut self, log: &mut Log) -> Result<(), Violation> {

@@ -436,7 +436,6 @@ impl World {
     }
 
     fn crash_terminal(&mut self, survive: usize, arrive: u8, log: &mut Log) -> Result<(), Violation> {
-        self.seen.terminal_crashed = true;
         if self.weakness == Weakness::ForgetfulDisk {
             self.machine.edit().tear_journal();
         }
