@@ -27,6 +27,8 @@ pub(crate) struct Seen {
     pub(crate) lasted: Duration,
     /// Of all runs, whatever their order was.
     pub(crate) digest: u64,
+    /// Runs that did not come to rest once nothing went wrong any more, or did not work as before then.
+    restless: u64,
     /// The lowest seed that was wrong about money, and what the judge says first about it.
     wrong: Option<(u64, String)>,
 }
@@ -36,6 +38,7 @@ struct Judged {
     verdict: Verdict,
     tally: Tally,
     lasted: Duration,
+    unrest: Option<String>,
     digest: u64,
 }
 
@@ -98,9 +101,9 @@ impl Campaign {
 }
 
 fn judge_seed(seed: u64) -> Judged {
-    let Run { log, tally, lasted } = world::run(seed);
+    let Run { log, tally, lasted, unrest } = world::run(seed);
     let verdict = judge::judge(&log);
-    Judged { seed, verdict, tally, lasted, digest: digest(&log) }
+    Judged { seed, verdict, tally, lasted, unrest, digest: digest(&log) }
 }
 
 /// A digest of everything that was seen in a run.
@@ -151,14 +154,17 @@ impl Seen {
         self.tally.add(&run.tally);
         self.lasted += run.lasted;
         self.digest = self.digest.wrapping_add(run.digest);
-        if let Some(first) = run.verdict.violations.first()
+        let violation =
+            run.verdict.violations.first().map(|first| format!("{}: {}", first.figure, first.text));
+        self.restless += u64::from(run.unrest.is_some());
+        if let Some(wrong) = violation.or(run.unrest)
             && self.wrong.as_ref().is_none_or(|(seed, _)| run.seed < *seed)
         {
-            self.wrong = Some((run.seed, format!("{:?}: {}", first.figure, first.text)));
+            self.wrong = Some((run.seed, wrong));
         }
     }
 
-    /// The lowest seed that was wrong about money.
+    /// The lowest seed that was wrong about money, or came to no rest.
     pub(crate) fn failed(&self) -> Option<u64> {
         self.wrong.as_ref().map(|(seed, _)| *seed)
     }
@@ -184,6 +190,7 @@ impl Seen {
             println!("  {count:9}  {name}");
         }
         let days = self.lasted.as_secs_f64() / 86_400.0;
+        println!("{:9}  runs that did not come to rest", self.restless);
         println!(
             "{} payments in {} runs, {days:.0} days of their own time, in {:.1} s: {:.0} payments/s; digest {:016x}",
             self.payments(),

@@ -11,7 +11,7 @@ use nexo::{Kept, Request};
 use relay::exchange::{
     Arrival, Call, Desk, EXCHANGES_MAX, Effect, Heard, LinkOrder, ReplyMode, Report, Source, Standing,
 };
-use relay::ledger::{Caller, Digest, LedgerFacts};
+use relay::ledger::{Caller, Digest, LedgerFacts, Op, Told};
 use relay::{
     CallId, CloseReason, ConnectionId, DeliveryId, ExchangeId, GatewayLink, Heartbeat, JournalId, LinkAction,
     Now, Placement, ResultMessage, Settings, ToGateway, ToTerminal, Welcome,
@@ -170,6 +170,10 @@ impl World {
     /// Something may have arrived at the gateway.
     pub(crate) fn gateway_looks(&mut self, number: ConnectionNumber) {
         loop {
+            // A link that waits for its terminal to read reads nothing itself.
+            if self.gateway.sessions.get(&number).is_some_and(|session| session.blocked_since.is_some()) {
+                return;
+            }
             let now = self.schedule.now();
             match self.network.receive(now, number, End::Gateway) {
                 Ok(Arrived::Packet(packet)) => self.gateway_reads(number, packet),
@@ -285,6 +289,12 @@ impl World {
         let now = self.gateway_now().wall;
         let (status, body) = answer::write(&waiting.request, waiting.mode, heard, id.0, now);
         self.tell(waiting.connection, waiting.call, status, body);
+        if let Some(exchange) = heard.exchange.clone() {
+            let told = Told { exchange, call: id, what: "told", at: now, written: true };
+            self.submit(Job::Note(Op::NoteTold(told)));
+        }
+        // Whoever has waited takes his name off, whatever he was told.
+        self.at_desk(waiting.desk, |desk, _| desk.handle_hang_up(id));
     }
 
     fn tell(&mut self, number: ConnectionNumber, call: usize, status: u16, body: Bytes) {
@@ -344,14 +354,16 @@ impl World {
     fn arm_desk(&mut self, index: usize) {
         let now = self.gateway_now();
         let facts = LedgerFacts { complete_since: self.ledger_since, restored: None };
-        let (nobody, started) = (self.sites.len(), self.gateway.started);
+        let started = self.gateway.started;
+        // As in the real gateway: not the desk of a terminal that still has sockets.
+        let is_kept = index == self.sites.len() || !self.sessions_of(index).is_empty();
         let Some(counter) = self.gateway.desks.get_mut(index) else { return };
         let due = match counter.desk.poll_timeout() {
             Some(due) => due,
             None if !counter.desk.is_idle() || counter.desk.presence().lease().is_some() => return,
             None => match counter.desk.presence().forgotten_at() {
                 Some(at) if at > now.mono => at,
-                Some(_) if index == nobody => return,
+                Some(_) if is_kept => return,
                 Some(_) => {
                     // Nobody needs it; whoever comes finds a new one, as in the real gateway.
                     self.tally.count(Count::DeskForgotten);
@@ -425,6 +437,7 @@ impl World {
                     }
                     self.at_desk(desk, |desk, now| desk.handle_ledger(now, id, reply));
                 }
+                Done::Note => {}
                 Done::Boarded(Boarding { terminal, connection, .. }, token) => match token {
                     Some(token) => {
                         // The links that the former token opened end.
@@ -519,6 +532,9 @@ impl World {
 
     fn handed_in(&mut self, id: CallId, delivery: DeliveryId, problem: Option<String>) {
         let Some((number, _)) = self.gateway.hand_ins.remove(&id) else { return };
+        if let Some(desk) = self.site_of(number) {
+            self.at_desk(desk, |desk, _| desk.handle_hang_up(id));
+        }
         if let Some(upkeep) = self.gateway.upkeeps.get_mut(&number) {
             upkeep.recorded.push((delivery, problem));
         }
@@ -602,7 +618,9 @@ impl World {
                 }
                 return;
             }
-            session.blocked_since = None;
+            if session.blocked_since.take().is_some() {
+                self.schedule.after(Duration::ZERO, Event::Look(number, End::Gateway));
+            }
             if let Some(action) = session.link.poll_action() {
                 match action {
                     LinkAction::Ping => self.send(number, End::Gateway, &Packet::Ping),

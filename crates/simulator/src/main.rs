@@ -128,7 +128,7 @@ fn run(seeds: &Seeds) -> Result<bool> {
         explain(seed);
     }
     println!("{}", seen.figures);
-    Ok(seen.figures.is_zero())
+    Ok(seen.failed().is_none())
 }
 
 /// What was wrong in this run, and how it came to be.
@@ -140,8 +140,11 @@ fn explain(seed: u64) {
         "seed {seed} of commit {commit} is wrong about money. The same again: cargo xtask simulate --seeds {seed}..{}",
         seed + 1
     );
+    if let Some(unrest) = &run.unrest {
+        println!("{unrest}");
+    }
     for violation in &verdict.violations {
-        println!("{:?}: {}", violation.figure, violation.text);
+        println!("{}: {}", violation.figure, violation.text);
     }
     if let Some(first) = verdict.violations.first() {
         println!("{}", judge::timeline(&run.log, first));

@@ -13,8 +13,9 @@ use relay::{JournalId, WallMs};
 use crate::chance::Chance;
 use crate::network::ConnectionNumber;
 
-/// Jobs in one batch. Far below the real bound, so that batches end in the middle of things.
-const BATCH_MAX: usize = 12;
+/// Jobs of each lane in one batch. Below the real bound, so that batches end in the middle of things; but enough for what a slow
+/// disk has to keep up with.
+const BATCH_MAX: usize = 64;
 
 #[derive(Debug, Default)]
 pub(crate) struct Store {
@@ -53,7 +54,13 @@ pub(crate) enum Mood {
 
 #[derive(Debug)]
 pub(crate) enum Job {
-    Op { desk: usize, id: OpId, op: Op },
+    Op {
+        desk: usize,
+        id: OpId,
+        op: Op,
+    },
+    /// Nobody waits for it.
+    Note(Op),
     Board(Boarding),
 }
 
@@ -69,6 +76,8 @@ pub(crate) struct Boarding {
 /// What became of a job.
 #[derive(Debug)]
 pub(crate) enum Done {
+    /// Nobody waits for it.
+    Note,
     Op {
         desk: usize,
         id: OpId,
@@ -85,7 +94,7 @@ impl Store {
             return Some(job.failed(LedgerError::Full));
         }
         let lane = match &job {
-            Job::Op { op, .. } => op.lane(),
+            Job::Op { op, .. } | Job::Note(op) => op.lane(),
             Job::Board(_) => Lane::Money,
         };
         match lane {
@@ -147,6 +156,10 @@ impl Store {
     fn apply(&mut self, job: Job) -> Done {
         match job {
             Job::Op { desk, id, op } => Done::Op { desk, id, reply: Ok(self.ledger.apply(op)) },
+            Job::Note(op) => {
+                self.ledger.apply(op);
+                Done::Note
+            }
             Job::Board(boarding) => {
                 self.ledger.board(
                     crate::world::poi_id(boarding.terminal),
@@ -168,6 +181,7 @@ impl Job {
     fn failed(self, error: LedgerError) -> Done {
         match self {
             Job::Op { desk, id, .. } => Done::Op { desk, id, reply: Err(error) },
+            Job::Note(_) => Done::Note,
             Job::Board(boarding) => Done::Boarded(boarding, None),
         }
     }
@@ -177,6 +191,7 @@ impl Done {
     fn but_failed(self) -> Done {
         match self {
             Done::Op { desk, id, .. } => Done::Op { desk, id, reply: Err(LedgerError::Failed) },
+            Done::Note => Done::Note,
             Done::Boarded(boarding, _) => Done::Boarded(boarding, None),
         }
     }

@@ -13,6 +13,12 @@ use crate::network::{Arrived, Break, ConnectionNumber, End, Packet};
 use crate::tally::Count;
 use crate::world::{Event, Owner, World, poi_id};
 
+/// How often a sale in the end is tried again when its disk is too slow.
+const LAST_TRIES: u32 = 10;
+
+/// No response of a virtual terminal is longer than this, in bytes.
+const RESPONSE_MAX: u32 = 16 * 1024;
+
 /// Attempts at one sale before the customer leaves.
 const TRIES_MAX: u32 = 6;
 
@@ -50,6 +56,8 @@ struct Sale {
     body: Bytes,
     tries: u32,
     questions: u32,
+    /// How often it was told to come again.
+    refusals: u32,
     /// For a reversal: of which payment. Else the amount.
     what: String,
     operator: &'static str,
@@ -181,6 +189,7 @@ impl World {
             body: Bytes::new(),
             tries: 0,
             questions: 0,
+            refusals: 0,
             what: reverses.unwrap_or_else(|| if declines { "1.24" } else { "10.99" }.into()),
             operator: if holds_card_data { "Ada 4111111111111111" } else { "Ada" },
         });
@@ -368,7 +377,12 @@ impl World {
             Heard::Failure(_) => Step::NewService,
             Heard::NotDelivered if !asks => Step::NewService,
             Heard::NotFound if asks => Step::NewService,
-            Heard::Status(_) if !asks => Step::SameService,
+            Heard::Status(_) => {
+                if let Some(sale) = &mut self.tills[till].sale {
+                    sale.refusals += 1;
+                }
+                if asks { Step::Ask } else { Step::SameService }
+            }
             Heard::Nothing if !asks && self.chance.once_in(2) => Step::SameService,
             // Whoever may ask may as well send the very same request once more.
             Heard::NoResponse | Heard::InProgress | Heard::Nothing if self.chance.once_in(repeats) => {
@@ -381,7 +395,8 @@ impl World {
 
     fn goes_on(&mut self, till: usize, step: Step) {
         let it = &mut self.tills[till];
-        let (tries, questions) = it.sale.as_ref().map_or((0, 0), |sale| (sale.tries, sale.questions));
+        let (tries, questions, refusals) =
+            it.sale.as_ref().map_or((0, 0, 0), |sale| (sale.tries, sale.questions, sale.refusals));
         let step = match step {
             Step::NewService if tries >= TRIES_MAX => Step::NextSale,
             Step::Ask | Step::SameService if questions >= QUESTIONS_MAX && !self.is_quiet => {
@@ -403,7 +418,9 @@ impl World {
                 Duration::from_millis(20 << (questions + tries).min(10))
             }
         };
-        let pause = least + self.chance.mostly_short(self.plan.pause);
+        // As 503 and 429 ask for, and more each time.
+        let again = Duration::from_secs(u64::from(refusals.min(30)));
+        let pause = least + again + self.chance.mostly_short(self.plan.pause);
         self.schedule.after(pause, Event::Till(till, turn));
     }
 
@@ -421,6 +438,38 @@ impl World {
         let Some(connection) = self.chance.pick(&open) else { return false };
         self.sever(connection, how);
         true
+    }
+
+    /// In the end everything works as before: something is sold at each terminal. Says where it is not.
+    pub(crate) fn last_sales(&mut self) -> Option<String> {
+        (0..self.sites.len()).find_map(|till| {
+            let service = self.tills[till].next_service();
+            let body = self.tills[till].whose.payment(&service, &format!("last-{till}"), "10.99", "Ada");
+            let mut heard = Heard::Nothing;
+            for _ in 0..LAST_TRIES {
+                let call = self.send_call(None, "/sync", 150, body.clone());
+                self.live_until(Duration::from_secs(170), |world| world.told(call).is_some());
+                heard = self.told(call).unwrap_or(Heard::Nothing);
+                match heard {
+                    // The disk is slow: the same again, as it says.
+                    Heard::Status(503) => self.live(Duration::from_secs(1)),
+                    _ => break,
+                }
+            }
+            // A response over the limit of this run is kept from the POS.
+            let is_well = matches!(heard, Heard::Success(_)) || self.plan.body_limit < RESPONSE_MAX;
+            (!is_well).then(|| format!("in the end a new payment at terminal {till} hears {heard:?}"))
+        })
+    }
+
+    /// What this call was told.
+    fn told(&self, call: usize) -> Option<Heard> {
+        self.log.events.iter().rev().find_map(|event| match &event.what {
+            What::Told { call: told, status, body } if *told == call as u64 => {
+                Some(Heard::read(*status, body))
+            }
+            _ => None,
+        })
     }
 
     /// In the end each till asks about everything that it has sent.

@@ -133,6 +133,9 @@ impl World {
             self.gateway_starts();
         }
         for site in 0..self.sites.len() {
+            // A terminal that has noticed already waits for a person all the same.
+            self.sites[site].disk.is_broken = false;
+            self.sites[site].disk.stalled_until = Duration::ZERO;
             self.terminal_starts(site);
         }
     }
@@ -148,7 +151,7 @@ impl World {
     fn stall(&mut self, site: usize, end: End, count: Count) {
         if let Some(number) = self.sites[site].link() {
             // The longest are longer than a terminal waits for a sign of life.
-            let longest = self.chance.pick(&[1, 12, 60, 240]).unwrap_or(1);
+            let longest = self.chance.pick(&[12, 60, 240]).unwrap_or(12);
             let time = self.chance.between(Duration::ZERO, Duration::from_secs(longest));
             let until = self.schedule.now() + time;
             self.network.stall(number, end, until);

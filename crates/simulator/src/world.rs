@@ -117,6 +117,8 @@ pub(crate) struct Run {
     pub(crate) tally: Tally,
     /// How long it took, in its own time.
     pub(crate) lasted: Duration,
+    /// What did not come right by itself once nothing went wrong any more; nothing, if all is well.
+    pub(crate) unrest: Option<String>,
 }
 
 /// The name of a terminal.
@@ -132,12 +134,14 @@ pub(crate) fn run(seed: u64) -> Run {
     let mut world = World::new(seed);
     world.open_shop();
     world.live_until(TROUBLES_MAX, |world| world.tills.iter().all(Till::is_done));
-    world.come_to_rest();
+    let mut unrest = world.come_to_rest();
     world.log(What::AtRest);
     world.last_questions();
+    world.live(Duration::from_secs(60));
+    unrest = unrest.or_else(|| world.last_sales());
     world.live(Duration::from_secs(200));
     world.write_ledger_down();
-    Run { lasted: world.schedule.now(), log: world.log, tally: world.tally }
+    Run { lasted: world.schedule.now(), log: world.log, tally: world.tally, unrest }
 }
 
 impl World {
@@ -188,13 +192,14 @@ impl World {
         self.live_until(time, |_| false);
     }
 
-    /// Lives for this long, or until something is so.
-    fn live_until(&mut self, time: Duration, is_so: impl Fn(&World) -> bool) {
+    /// Lives for this long, or until something is so. Says whether it is.
+    pub(crate) fn live_until(&mut self, time: Duration, is_so: impl Fn(&World) -> bool) -> bool {
         let until = self.schedule.now() + time;
         while !is_so(self) {
-            let Some(event) = self.schedule.next(until) else { return };
+            let Some(event) = self.schedule.next(until) else { return false };
             self.happens(event);
         }
+        true
     }
 
     fn happens(&mut self, event: Event) {
@@ -244,24 +249,31 @@ impl World {
         }
     }
 
-    /// Nothing goes wrong any more, and everybody finishes what is under way.
-    fn come_to_rest(&mut self) {
+    /// Nothing goes wrong any more, and everybody finishes what is under way. Says what does not.
+    fn come_to_rest(&mut self) -> Option<String> {
         self.is_quiet = true;
         self.note(None, "from here on nothing goes wrong any more");
         self.heal();
         for till in &mut self.tills {
             till.closes();
         }
-        self.live_until(REST_MAX, |world| {
-            world.tills.iter().all(Till::is_done)
-                && (0..world.sites.len()).all(|site| world.is_present(site))
-                && world.gateway_is_idle()
-        });
+        let is_calm = |world: &World| {
+            (0..world.sites.len()).all(|site| world.is_present(site)) && world.gateway_is_idle()
+        };
+        let rested =
+            self.live_until(REST_MAX, |world| is_calm(world) && world.tills.iter().all(Till::is_done));
         // For those who have hung up: the terminal has to end what it began, and hand it in.
         self.live(Duration::from_secs(400));
-        self.live_until(REST_MAX, |world| {
-            (0..world.sites.len()).all(|site| world.is_present(site)) && world.gateway_is_idle()
-        });
+        let rested = self.live_until(REST_MAX, is_calm) && rested;
+        if rested {
+            return None;
+        }
+        let absent: Vec<_> = (0..self.sites.len()).filter(|site| !self.is_present(*site)).collect();
+        let busy = self.tills.iter().filter(|till| !till.is_done()).count();
+        Some(format!(
+            "no rest is found: terminals {absent:?} are absent, {busy} tills are not done, the gateway is idle: {}",
+            self.gateway_is_idle()
+        ))
     }
 
     // Connections.
@@ -307,16 +319,21 @@ impl World {
         }
     }
 
-    pub(crate) fn poi_of(&self, number: ConnectionNumber) -> String {
+    /// The terminal whose connection it is.
+    pub(crate) fn site_of(&self, number: ConnectionNumber) -> Option<usize> {
         match self.owners.get(number) {
             Some(
                 Owner::Link { site, .. }
                 | Owner::Board { site, .. }
                 | Owner::Maintenance { site, .. }
                 | Owner::Stranger { site },
-            ) => poi_id(*site).to_string(),
-            Some(Owner::Call(_)) | None => String::new(),
+            ) => Some(*site),
+            Some(Owner::Call(_)) | None => None,
         }
+    }
+
+    pub(crate) fn poi_of(&self, number: ConnectionNumber) -> String {
+        self.site_of(number).map(|site| poi_id(site).to_string()).unwrap_or_default()
     }
 
     // Whoever watches.
