@@ -214,7 +214,10 @@ impl Desk {
         if let State::Settling(settling) = &x.state {
             if is_same(&settling.outcome, &verdict.outcome) {
                 x.reported_by(source);
-                return self.has_it(index);
+                if verdict.problem.is_none() {
+                    self.has_it(index); // A result that does not fit proves nothing, however often it comes.
+                }
+                return;
             }
             if !may_become(&settling.outcome, &verdict.outcome) {
                 return self.conflict(now, index, verdict, vec![source]);
@@ -222,7 +225,9 @@ impl Desk {
         } else if !may_become(&x.record.outcome, &verdict.outcome) {
             if is_same(&x.record.outcome, &verdict.outcome) {
                 let delivery = x.record.delivery.clone();
-                self.has_it(index);
+                if verdict.problem.is_none() {
+                    self.has_it(index);
+                }
                 return match (verdict.evidence, verdict.problem) {
                     // What can't be used is kept all the same: it may be another one than before.
                     (Some(evidence), Some(problem)) => {

@@ -5,8 +5,9 @@ use std::time::Duration;
 use nexo::ErrorCondition;
 use relay::exchange::{Answer, ReplyMode, StatusAnswer};
 use relay::ledger::{Op, Outcome};
+use relay::{ResultMessage, ToGateway};
 
-use crate::message::{Ask, abort, diagnosis, display, input_update, payment, status};
+use crate::message::{Ask, abort, diagnosis, display, input_update, payment, response, status};
 use crate::pair::{Mode, Pair, Turn};
 
 const SECOND: Duration = Duration::from_secs(1);
@@ -35,6 +36,25 @@ fn e21_ok_is_told_once_the_terminal_has_it_and_not_before() {
     pair.drive();
     assert!(matches!(pair.outcome("42"), Some(Outcome::Answered(_))) && owes(&pair, "42"));
     assert!(pair.gateway.is_idle());
+}
+
+#[test]
+fn e21_a_result_that_does_not_fit_is_no_receipt_however_often_it_comes() {
+    let mut pair = Pair::connected();
+    pair.reads = false;
+    let sent = pair.send(&asynchronous("42"));
+    pair.drive();
+    let delivery = pair.written[0].clone();
+    let misfit = response(diagnosis("ZZZ").request().header(), None, 0);
+    pair.mode = Mode::Stalled;
+    for _ in 0..2 {
+        pair.say(ToGateway::Result(delivery.clone(), ResultMessage::Message(misfit.clone())));
+        pair.drive();
+    }
+    assert_eq!(pair.answer(sent), None);
+    pair.mode = Mode::Prompt;
+    pair.drive();
+    assert_eq!(pair.answer(sent), Some(Answer::NoResponse));
 }
 
 #[test]
