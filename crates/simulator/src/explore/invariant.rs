@@ -2,6 +2,8 @@
 
 use std::fmt;
 
+use bytes::Bytes;
+use nexo::Kept;
 use relay::DeliveryId;
 use relay::exchange::{Desk, Heard};
 use relay::ledger::{Answered, Outcome, Refused, may_become};
@@ -12,6 +14,12 @@ use super::machine::Machine;
 use super::pos::{Told, Want};
 use super::script::{LAST_PAYMENT, call_of, script, service_name};
 
+/// Where the body of a payment's response begins.
+const BODY: &[u8] = br#""PaymentResponse":"#;
+
+/// How many braces close a message around its body.
+const CLOSING: usize = 2;
+
 /// What was broken.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Invariant {
@@ -21,6 +29,8 @@ pub(crate) enum Invariant {
     FalseSuccess,
     /// A POS was told that a payment did not run, and it ran before or after
     FalseFailure,
+    /// A text was told as the terminal's word, and it is not
+    FalseWord,
     /// A delivery was handed to a link twice, or not as the ledger has it
     HandedOutWrongly,
     /// A call was answered twice, or after its POS had hung up
@@ -46,10 +56,11 @@ pub(crate) enum Invariant {
 }
 
 impl Invariant {
-    pub(crate) const ALL: [Invariant; 14] = [
+    pub(crate) const ALL: [Invariant; 15] = [
         Invariant::ExecutedTwice,
         Invariant::FalseSuccess,
         Invariant::FalseFailure,
+        Invariant::FalseWord,
         Invariant::HandedOutWrongly,
         Invariant::AnsweredTwice,
         Invariant::RecordedTooEarly,
@@ -70,6 +81,7 @@ impl fmt::Display for Invariant {
             Invariant::ExecutedTwice => "a sale is never charged twice",
             Invariant::FalseSuccess => "no success is told without a charge",
             Invariant::FalseFailure => "nobody is told \"did not run\" of what ran or runs later",
+            Invariant::FalseWord => "what is told as an approval is one, byte for byte",
             Invariant::HandedOutWrongly => {
                 "a delivery is written once, admitted on disk, to the link of its epoch"
             }
@@ -170,6 +182,25 @@ impl Seen {
         }
     }
 
+    /// A payment's own response is told, or what a terminal repeats of it.
+    pub(super) fn check_word(&self, want: Want, told: Told, message: &Bytes) -> Result<(), Violation> {
+        let service = want.service();
+        let holds = |word: &Bytes| match want {
+            Want::Payment(_) => message == word,
+            // In the words of the terminal, or the ledger's copy: either way its members stand in it as they came.
+            _ => word.windows(BODY.len()).position(|window| window == BODY).is_some_and(|body| {
+                let members = &word[body + BODY.len()..word.len() - CLOSING];
+                message.windows(members.len()).any(|window| window == members)
+            }),
+        };
+        let words = [false, true].map(|card_data| script().approval(service, card_data));
+        if told != Told::Charged || words.into_iter().any(holds) {
+            return Ok(());
+        }
+        let what = format!("told of {}: {message:?}", service_name(service));
+        Err(Violation::new(Invariant::FalseWord, what))
+    }
+
     /// The terminal has stored these.
     pub(super) fn note_stored<'a>(
         &mut self,
@@ -227,6 +258,8 @@ impl Seen {
         let kept = ledger.evidence().iter().filter(|(of, _)| of == delivery);
         let is_on_disk = match machine.results_on_disk().find(|(of, _)| *of == delivery) {
             Some((_, terminal::Outcome::Message(message))) => {
+                let message = Kept::of(message);
+                let message = message.bytes();
                 let answered = record.is_some_and(|record| {
                     matches!(&record.outcome, Outcome::Answered(Answered::Message(m)) if m.bytes() == message)
                 });

@@ -23,9 +23,17 @@ impl Log {
         self.0.is_some()
     }
 
-    pub(super) fn say(&mut self, line: impl FnOnce() -> String) {
+    /// A step is taken.
+    pub(super) fn step(&mut self, line: impl FnOnce() -> String) {
         if let Some(lines) = &mut self.0 {
             lines.push(line());
+        }
+    }
+
+    /// Something follows from it.
+    pub(super) fn say(&mut self, line: impl FnOnce() -> String) {
+        if let Some(lines) = &mut self.0 {
+            lines.push(format!("              {}", line()));
         }
     }
 

@@ -7,6 +7,7 @@ use relay::terminal::{Effect, JournalEntry, Outcome, Terminal};
 use relay::{Deliver, DeliveryId, Hello, Now, ToGateway};
 
 use super::log::{Log, describe_response, describe_up};
+use super::print::{Print, write_debug};
 use super::script::{journal_id, process_id, script};
 
 /// What the terminal does to its link.
@@ -161,9 +162,9 @@ impl Machine {
     }
 
     /// The card is charged and the response written. Says which payment it was.
-    pub(super) fn approve(&mut self, now: Now, log: &mut Log) -> Option<u8> {
+    pub(super) fn approve(&mut self, now: Now, card_data: bool, log: &mut Log) -> Option<u8> {
         let running = self.running.take()?;
-        let outcome = Outcome::Message(script().approval(running.service).clone());
+        let outcome = Outcome::Message(script().approval(running.service, card_data).clone());
         self.terminal.handle_finished(now, &running.delivery, outcome, None);
         self.drain(now, log);
         Some(running.service)
@@ -256,6 +257,20 @@ impl Machine {
                     log.say(|| format!("terminal: closes its link: {reason:?}"));
                     self.acts.push_back(Act::Close);
                 }
+            }
+        }
+    }
+}
+
+/// All but the requests on the disk, which the delivery tells.
+impl Print for Machine {
+    fn print(&self, text: &mut String) {
+        let Machine { terminal, journal, boarded, disk, unsynced, running, connecting, acts } = self;
+        write_debug(&(terminal, journal, boarded, unsynced, running, connecting, acts), text);
+        for entry in disk {
+            match entry {
+                JournalEntry::Stored { delivery, at, .. } => write_debug(&(delivery, at), text),
+                entry => write_debug(entry, text),
             }
         }
     }

@@ -9,14 +9,16 @@
 //! # What is covered
 //! - The POS pays, and at any time sends any of its payments once more (a repeat, or a copy that was long under way), asks
 //!   about it, or calls it off. It takes a new ServiceID only when it was told that the latest one did not run; an older copy
-//!   may still come. With `--async` also payments that do not wait for the end.
+//!   may still come. With `--async` also payments that do not wait for the end,
+//!   with `--card-data` approvals that the ledger can't repeat.
 //! - Frames travel in order on each socket, and are read one by one. The store applies ops in order within a lane, and
 //!   in any order between them. The terminal's disk syncs entry by entry. The card is charged at any time once the device was
 //!   told to. The gateway writes a delivery at any time once it may.
 //! - Faults, see [`step::Step`]: the link breaks and one end learns of it at any later time, any first part of what was
 //!   under way arriving; either end is killed, any first part of its ops or entries being on disk; an op fails, is applied
 //!   and reported as failed, finds the queue full, or takes longer than the next deadline; the terminal loses its
-//!   journal and is boarded with a new one; an old `hello` comes again; a POS hangs up.
+//!   journal and is boarded with a new one; an old `hello` comes again; a POS hangs up;
+//!   a question overtakes the payment that it is about.
 //! - Time stands still but for jumps to the next deadline of desk, terminal or ping: at any time while only the customer, the
 //!   POS or a broken link are waited for, and as a fault (*late*) while anything else is under way. So each deadline is
 //!   tried before and after everything else. Jumps on a path are bounded; those that bring a state to rest are not.
@@ -26,18 +28,19 @@
 //!   depends on a few milliseconds between two deadlines is the simulator's to find.
 //! - The wall clock stands still: nothing here takes 48 hours. No restore of the ledger, no second gateway node, no transaction that
 //!   lands after its gateway was killed.
-//! - One payment runs to the end or is cancelled; the card is never refused. No encrypted messages, card data in them,
-//!   messages of class Device, maintenance calls, notifications, webhooks or telemetry; no results that don't fit.
+//! - A payment that was started runs to the end or is cancelled; the card is never refused. No encrypted messages, messages of
+//!   class Device, maintenance calls, notifications, webhooks or telemetry; no results that don't fit.
 //! - Bytes, sockets and heartbeats: `GatewayLink` and `TerminalEnd` are not in it.
 //!
 //! # How it is kept small
-//! Steps that come to the same in any order are taken in one. What a socket is told but deliveries is written at once, for
-//! it might as well be read late (`World::settle`); notes that nobody waits for are applied when something reads the ledger,
-//! or a crash decides (`World::by_itself`); journal entries that nothing waits for wait for the next one. And when no faults
-//! are left, often one end of the link goes first (`World::goes_first`), which `--every-order` switches off: a test
-//! compares what paths come to with it and without.
+//! Steps that come to the same whenever they are taken make no states of their own. What a socket is told but deliveries is
+//! written at once, for it might as well be read late (`World::settle`). Notes that nobody waits for are applied when
+//! something reads the ledger, or when a crash or a failure decides (`World::by_itself`). Journal entries that nothing waits
+//! for are synced with the next one (`Machine::sync`). Which of the frames under way are lost is decided when the link
+//! breaks, not when the other end learns of it. A state is told from another by what its future depends on alone ([`mod@print`]).
 
 mod invariant;
+mod link;
 mod log;
 mod machine;
 #[cfg(feature = "faults")]
@@ -53,6 +56,7 @@ mod step;
 mod store;
 #[cfg(test)]
 mod tests;
+mod trouble;
 mod world;
 
 use invariant::Invariant;
@@ -75,15 +79,15 @@ pub(crate) struct Args {
     /// Let the POS send payments that do not wait for the end, too
     #[arg(long = "async")]
     asynchronous: bool,
+    /// Let approvals show a card number, which the ledger may not keep
+    #[arg(long)]
+    card_data: bool,
     /// Begin with a terminal that is not connected
     #[arg(long)]
     absent: bool,
     /// Make the world worse than it may be: something must be found
     #[arg(long, value_enum, default_value_t)]
     weaken: Weakness,
-    /// Try every order, also where another is known to come to the same
-    #[arg(long)]
-    every_order: bool,
     /// Threads; as many as there are cores unless said
     #[arg(long)]
     jobs: Option<usize>,
@@ -104,9 +108,9 @@ impl Args {
             faults: self.faults,
             ticks: self.ticks,
             asynchronous: self.asynchronous,
+            card_data: self.card_data,
             absent: self.absent,
             weakness: self.weaken,
-            every_order: self.every_order,
             threads: self.jobs.unwrap_or_else(crate::cores),
             #[cfg(feature = "faults")]
             fault: self.fault,
@@ -119,8 +123,7 @@ pub(crate) fn run(args: &Args) -> bool {
     let bounds = args.bounds();
     #[cfg(feature = "faults")]
     if args.each_fault {
-        mutants::print_table(bounds);
-        return true;
+        return mutants::print_table(bounds);
     }
     let outcome = explore(bounds, |depth, states, new| {
         eprintln!("depth {depth:>3}: {states:>10} states, {new:>8} of them new");
@@ -138,9 +141,10 @@ pub(crate) fn run(args: &Args) -> bool {
 fn print(bounds: Bounds, outcome: &Outcome) {
     let Bounds { calls, faults, ticks, .. } = bounds;
     let start = if bounds.absent { "absent" } else { "welcomed" };
+    let cards = if bounds.card_data { ", card numbers in approvals" } else { "" };
     let modes = if bounds.asynchronous { "waiting or not" } else { "waiting" };
     println!(
-        "bounds: {calls} calls ({modes}), {faults} faults, {ticks} jumps of time, terminal {start} at the start"
+        "bounds: {calls} calls ({modes}), {faults} faults, {ticks} jumps of time, terminal {start} at the start{cards}"
     );
     println!("faults tried:");
     for (name, count) in step::FAULTS.iter().zip(outcome.faults).filter(|(_, count)| *count > 0) {

@@ -4,7 +4,7 @@ use relay::fault::{self, Fault};
 use relay::ledger::{Lane, Op};
 
 use super::pos::Want;
-use super::step::{Side, Step};
+use super::step::Step;
 use super::store::{reads, writes};
 use super::world::World;
 
@@ -26,27 +26,8 @@ impl World {
         }
         if self.left.faults > 0 {
             self.faults(&mut steps);
-        } else if let Some(side) = self.goes_first().filter(|_| !self.left.every_order) {
-            steps.retain(|step| step.side() == Some(side));
         }
         steps
-    }
-
-    /// Once there are no faults to come, it is often enough to let one end of the link go first (a persistent set, as
-    /// partial order reduction calls it). Steps of one end change nothing of the other but by frames, which wait in
-    /// their order; so whoever has one to read can do no more and no less after any steps of the other end, and whatever
-    /// both do comes to the same in either order. Time passes for both, but not while a frame is under way.
-    fn goes_first(&self) -> Option<Side> {
-        let no_more_time = self.left.ticks == 0;
-        let mut own = self.net.sockets.iter().filter(|socket| socket.terminal_open);
-        match own.next().filter(|_| own.next().is_none()) {
-            Some(own) if !own.down.is_empty() => Some(Side::Terminal),
-            Some(own) if own.gateway_open && !own.up.is_empty() => Some(Side::Gateway),
-            // The gateway can't reach it until it has connected.
-            Some(own) if !own.gateway_open && no_more_time => Some(Side::Terminal),
-            None if self.machine.may_connect() && !self.net.has_own() && no_more_time => Some(Side::Terminal),
-            _ => None,
-        }
     }
 
     /// What happens by itself, sooner or later.
@@ -97,20 +78,21 @@ impl World {
         if self.left.calls == 0 {
             return;
         }
-        let mut call = |want, asynchronous| steps.push(Step::Call { want, asynchronous });
-        if self.pos.may_pay_anew() {
-            call(Want::Payment(self.pos.services), false);
+        let services = self.pos.services;
+        let anew = self.pos.may_pay_anew();
+        for service in 0..services + u8::from(anew) {
+            steps.push(Step::Call { want: Want::Payment(service), asynchronous: false });
             if self.left.asynchronous {
-                call(Want::Payment(self.pos.services), true);
+                steps.push(Step::Call { want: Want::Payment(service), asynchronous: true });
             }
         }
-        for service in 0..self.pos.services {
-            call(Want::Payment(service), false);
-            call(Want::Status(service), false);
-            call(Want::Abort(service), false);
-            if self.left.asynchronous {
-                call(Want::Payment(service), true);
-            }
+        for service in 0..services {
+            steps.push(Step::Call { want: Want::Status(service), asynchronous: false });
+            steps.push(Step::Call { want: Want::Abort(service), asynchronous: false });
+        }
+        if anew && self.left.faults > 0 {
+            steps.push(Step::Overtake { want: Want::Status(services) });
+            steps.push(Step::Overtake { want: Want::Abort(services) });
         }
     }
 

@@ -36,7 +36,10 @@ impl Print for Desk {
     fn print(&self, text: &mut String) {
         const NEXT: &str = "op_next: ";
         const ID: &str = "OpId(";
-        let raw = format!("{self:?}");
+        /// Longer than most desks' text, so that it need not grow.
+        const LENGTH: usize = 8192;
+        let mut raw = String::with_capacity(LENGTH);
+        write_debug(self, &mut raw);
         let number = |at: usize| {
             let digits = &raw[at..];
             let end = digits.find(|c: char| !c.is_ascii_digit()).unwrap_or(digits.len());
@@ -77,7 +80,7 @@ macro_rules! print_by_debug {
     };
 }
 
-print_by_debug!(super::machine::Machine, super::net::Net, super::pos::Pos,);
+print_by_debug!(super::net::Net, super::pos::Pos);
 
 pub(super) fn write_debug(value: &impl Debug, text: &mut String) {
     // Writing to a String can't fail.

@@ -1,5 +1,6 @@
 //! Bringing a state to rest: everything is well again, time passes, and the truth is compared with what can be learnt.
 
+use nexo::Kept;
 use relay::ledger::{Answered, Outcome};
 use relay::terminal;
 
@@ -18,7 +19,7 @@ impl World {
     /// Lets everything happen that is under way, and as much time pass as anybody waits for; then looks whether all is as
     /// it should be. Answers with a fingerprint of what it came to.
     pub(super) fn come_to_rest(mut self, log: &mut Log) -> Result<u128, Violation> {
-        log.say(|| "[at rest] no more faults: everything under way happens, and time passes".into());
+        log.step(|| "[at rest] no more faults: everything under way happens, and time passes".into());
         self.drive(log)?;
         for (index, asked) in self.pos.asked.iter().enumerate() {
             if asked.call == Call::Waiting {
@@ -69,6 +70,8 @@ impl World {
     fn check_results(&self) -> Result<(), Violation> {
         for (delivery, result) in self.machine.results_on_disk() {
             let terminal::Outcome::Message(message) = result else { continue };
+            let message = Kept::of(message);
+            let message = message.bytes();
             let record = self.ledger.records().find(|record| record.delivery == *delivery);
             let has_it = |outcome: &Outcome| matches!(outcome, Outcome::Answered(Answered::Message(kept)) if kept.bytes() == message);
             // Of an attempt that was replaced by a later one of the same request, the evidence is there.

@@ -12,6 +12,9 @@ use sha2::Digest as _;
 /// The terminal.
 const POI: &str = "M-1";
 
+/// A published test card.
+const CARD: &str = r#","PaymentResult":{"PaymentInstrumentData":{"CardData":{"PAN":"4111111111111111"}}}"#;
+
 /// The most POS calls of one exploration, and with them the most ServiceIDs of payments. A bit mask of 8 bits holds them.
 pub(crate) const CALLS_MAX: u8 = 6;
 
@@ -31,6 +34,8 @@ pub(super) struct Script {
     pub(super) poi: PoiId,
     payments: Vec<Prepared>,
     approvals: Vec<Bytes>,
+    /// The same with a card number in them.
+    approvals_with_card: Vec<Bytes>,
     cancellations: Vec<Bytes>,
     /// By call, then by the payment that it is about.
     questions: Vec<Vec<Prepared>>,
@@ -52,7 +57,8 @@ pub(super) const LAST_PAYMENT: u8 = CALLS_MAX;
 impl Script {
     fn new() -> Script {
         let payments: Vec<_> = (0..=LAST_PAYMENT).map(payment).collect();
-        let approvals = payments.iter().map(approval).collect();
+        let approvals = payments.iter().map(|payment| approval(payment, "")).collect();
+        let approvals_with_card = payments.iter().map(|payment| approval(payment, CARD)).collect();
         let cancellations = payments.iter().map(cancellation).collect();
         let about = |category: &'static str, letter: char| {
             let of_call = move |call: u8| (0..CALLS_MAX).map(move |of| reference(category, letter, call, of));
@@ -62,6 +68,7 @@ impl Script {
             poi: PoiId::parse(POI).expect("a POIID"),
             payments,
             approvals,
+            approvals_with_card,
             cancellations,
             questions: about("TransactionStatus", 'T'),
             aborts: about("Abort", 'A'),
@@ -73,8 +80,9 @@ impl Script {
     }
 
     /// What the terminal says when the payment was approved.
-    pub(super) fn approval(&self, service: u8) -> &Bytes {
-        &self.approvals[usize::from(service)]
+    pub(super) fn approval(&self, service: u8, card_data: bool) -> &Bytes {
+        let approvals = if card_data { &self.approvals_with_card } else { &self.approvals };
+        &approvals[usize::from(service)]
     }
 
     /// What it says when the payment was called off before the card was there.
@@ -124,10 +132,10 @@ fn prepare(category: &str, service: &str, body: &str) -> Prepared {
     Prepared { request, kept, digest }
 }
 
-fn approval(payment: &Prepared) -> Bytes {
+fn approval(payment: &Prepared, more: &str) -> Bytes {
     let service = payment.request.service_id();
     format!(
-        r#"{{"SaleToPOIResponse":{{"MessageHeader":{{"ProtocolVersion":"3.0","MessageClass":"Service","MessageCategory":"Payment","MessageType":"Response","ServiceID":"{service}","SaleID":"T1","POIID":"{POI}"}},"PaymentResponse":{{"Response":{{"Result":"Success"}}}}}}}}"#
+        r#"{{"SaleToPOIResponse":{{"MessageHeader":{{"ProtocolVersion":"3.0","MessageClass":"Service","MessageCategory":"Payment","MessageType":"Response","ServiceID":"{service}","SaleID":"T1","POIID":"{POI}"}},"PaymentResponse":{{"Response":{{"Result":"Success"}}{more}}}}}}}"#
     )
     .into()
 }

@@ -24,12 +24,12 @@ pub(crate) struct Bounds {
     pub(crate) ticks: u8,
     /// Whether payments that do not wait for the end are among the calls.
     pub(crate) asynchronous: bool,
+    /// Whether approvals show a card number, which the ledger may not keep.
+    pub(crate) card_data: bool,
     /// Whether the terminal is absent at the start, rather than welcomed.
     pub(crate) absent: bool,
     /// What the world does worse than it may.
     pub(crate) weakness: Weakness,
-    /// Whether every order is tried also where another order is known to come to the same.
-    pub(crate) every_order: bool,
     /// Threads that work on it; the result is the same for any number of them.
     pub(crate) threads: usize,
     /// The deliberate fault that is in the code under test.
@@ -45,9 +45,9 @@ impl Default for Bounds {
             faults: 1,
             ticks: 1,
             asynchronous: false,
+            card_data: false,
             absent: false,
             weakness: Weakness::None,
-            every_order: false,
             threads: 1,
             #[cfg(feature = "faults")]
             fault: None,
@@ -116,8 +116,8 @@ pub(crate) fn explore(bounds: Bounds, mut progress: impl FnMut(usize, usize, usi
 
 impl Bounds {
     fn budget(&self) -> Budget {
-        let Bounds { calls, faults, ticks, asynchronous, every_order, .. } = *self;
-        Budget { calls, faults, ticks, asynchronous, every_order }
+        let Bounds { calls, faults, ticks, asynchronous, card_data, .. } = *self;
+        Budget { calls, faults, ticks, asynchronous, card_data }
     }
 
     /// Puts the deliberate fault into the code that this thread runs.
@@ -287,7 +287,7 @@ fn retell(bounds: Bounds, search: &Search, bad: Bad) -> Counterexample {
         let what = "the path that broke an invariant did not break it again".into();
         Violation::new(Invariant::NoRest, what)
     });
-    log.say(|| format!("VIOLATION: {}: {}", violation.invariant, violation.what));
+    log.step(|| format!("VIOLATION: {}: {}", violation.invariant, violation.what));
     Counterexample { violation, timeline: log.into_lines() }
 }
 

@@ -65,18 +65,12 @@ pub(super) enum Step {
     StaleHello(u8),
     /// The POS of this call hangs up.
     HangUp(u8),
-}
-
-/// The two ends of the link: the POS, the store and the gateway's sockets belong to the gateway, disk and device to the
-/// terminal.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Side {
-    Gateway,
-    Terminal,
+    /// A question or an Abort comes before the payment that it is about, which is still under way.
+    Overtake { want: Want },
 }
 
 /// The kinds of faults, for the table of how often each was tried.
-pub(super) const FAULTS: [&str; 12] = [
+pub(super) const FAULTS: [&str; 13] = [
     "late",
     "cut, gateway learns late",
     "cut, terminal learns late",
@@ -89,6 +83,7 @@ pub(super) const FAULTS: [&str; 12] = [
     "stale hello",
     "hang-up",
     "dials beside its link",
+    "call overtakes a payment",
 ];
 
 impl Step {
@@ -107,24 +102,9 @@ impl Step {
             Step::StaleHello(_) => 9,
             Step::HangUp(_) => 10,
             Step::Redial => 11,
+            Step::Overtake { .. } => 12,
             _ => return None,
         })
-    }
-
-    /// Whose step it is, if only one of them takes part in it.
-    pub(super) fn side(self) -> Option<Side> {
-        match self {
-            Step::Call { .. }
-            | Step::Commit(_)
-            | Step::Hear(_)
-            | Step::Transmit(_)
-            | Step::Pong(_)
-            | Step::GatewayNotices(_) => Some(Side::Gateway),
-            Step::Read(_) | Step::TerminalNotices(_) | Step::Connect | Step::Sync | Step::Approve => {
-                Some(Side::Terminal)
-            }
-            _ => None,
-        }
     }
 
     pub(super) fn is_call(self) -> bool {
@@ -191,6 +171,11 @@ impl fmt::Display for Step {
             Step::Redial => write!(f, "FAULT: terminal dials anew, beside its link"),
             Step::JournalLost { .. } => write!(f, "FAULT: terminal loses its journal"),
             Step::StaleHello(_) => write!(f, "FAULT: an old hello comes again"),
+            Step::Overtake { want } => {
+                let what = if matches!(want, Want::Abort(_)) { "Abort" } else { "TransactionStatus" };
+                let service = service_name(want.service());
+                write!(f, "FAULT: {what} about {service} comes before Payment {service}")
+            }
             Step::HangUp(call) => write!(f, "FAULT: POS hangs up call {call}"),
         }
     }

@@ -2,19 +2,14 @@
 
 use std::time::Duration;
 
-use relay::exchange::{
-    Arrival, Desk, EXCHANGES_MAX, Effect, Heard, LinkOrder, ReplyMode, Report, Source, Standing,
-};
+use relay::exchange::{Answer, Desk, EXCHANGES_MAX, Effect, Heard, ReplyMode, Standing, StatusAnswer};
 use relay::ledger::{Caller, Lane, LedgerError, LedgerFacts, Op, Reply};
 use relay::model::Ledger;
-use relay::{
-    BODY_LIMIT, ConnectionId, Heartbeat, Now, PROBE_TIMEOUT, Placement, Settings, ToGateway, ToTerminal,
-    WallMs, Welcome,
-};
+use relay::{Now, WallMs};
 
 use super::invariant::{Seen, Violation};
-use super::log::{Log, describe_down, describe_op, describe_up};
-use super::machine::{Act, Machine};
+use super::log::{Log, describe_op};
+use super::machine::Machine;
 use super::net::Net;
 use super::pos::{self, Asked, Call, Pos, Want};
 use super::print::{Part, fingerprint, write_debug};
@@ -36,8 +31,8 @@ pub(super) struct Budget {
     pub(super) ticks: u8,
     /// Calls that do not wait for the end are made too.
     pub(super) asynchronous: bool,
-    /// See [`World::goes_first`].
-    pub(super) every_order: bool,
+    /// Approvals show a card number, so that the ledger can't tell them again (E24).
+    pub(super) card_data: bool,
 }
 
 /// A way in which the world may be worse than the rules allow for: then something must be found.
@@ -66,7 +61,7 @@ pub(super) struct World {
     /// What was seen of money and answers: no crash takes it away.
     pub(super) seen: Seen,
     pub(super) left: Budget,
-    weakness: Weakness,
+    pub(super) weakness: Weakness,
 }
 
 impl World {
@@ -95,7 +90,7 @@ impl World {
         self
     }
 
-    /// See [`super::print`].
+    /// See [`mod@super::print`].
     pub(super) fn fingerprint(&mut self, scratch: &mut String) -> u128 {
         let parts = [
             self.desk.print(scratch),
@@ -112,7 +107,7 @@ impl World {
 
     /// Takes a step that is possible here.
     pub(super) fn take(&mut self, step: Step, log: &mut Log) -> Result<(), Violation> {
-        log.say(|| format!("[{:>9.3} s] {step}", (self.now.mono - START.mono).as_secs_f64()));
+        log.step(|| format!("[{:>9.3} s] {step}", (self.now.mono - START.mono).as_secs_f64()));
         if step.fault().is_some() {
             self.left.faults = self.left.faults.saturating_sub(1);
         }
@@ -120,6 +115,10 @@ impl World {
             Step::Call { want, asynchronous } => {
                 self.left.calls = self.left.calls.saturating_sub(1);
                 self.call(want, asynchronous, log)
+            }
+            Step::Overtake { want } => {
+                self.left.calls = self.left.calls.saturating_sub(1);
+                self.call(want, false, log)
             }
             Step::Commit(lane) => self.commit(lane, log),
             Step::CommitFails(Lane::Rest) => {
@@ -154,7 +153,7 @@ impl World {
             }
             Step::Sync => self.sync(log),
             Step::Approve => {
-                let charged = self.machine.edit().approve(self.now, log);
+                let charged = self.machine.edit().approve(self.now, self.left.card_data, log);
                 if let Some(service) = charged {
                     self.seen.charged(service)?;
                 }
@@ -192,13 +191,11 @@ impl World {
         let pos = self.pos.edit();
         let Ok(number) = u8::try_from(pos.asked.len()) else { return Ok(()) };
         pos.asked.push(Asked { want, call: Call::Waiting });
+        if want.service() != LAST_PAYMENT {
+            pos.services = pos.services.max(want.service() + 1);
+        }
         let prepared = match want {
-            Want::Payment(service) => {
-                if service != LAST_PAYMENT {
-                    pos.services = pos.services.max(service + 1);
-                }
-                script().payment(service)
-            }
+            Want::Payment(service) => script().payment(service),
             Want::Status(of) => script().question(number, of),
             Want::Abort(of) => script().abort(number, of),
         };
@@ -234,7 +231,7 @@ impl World {
         }
     }
 
-    fn apply(&mut self, op: Op, log: &mut Log) -> Result<Reply, Violation> {
+    pub(super) fn apply(&mut self, op: Op, log: &mut Log) -> Result<Reply, Violation> {
         let text = log.is_on().then(|| describe_op(&op));
         let reply = if writes(&op) {
             let before = self.ledger.clone();
@@ -256,211 +253,6 @@ impl World {
             log.say(|| format!("store: {} -> the gateway is told: {error}", describe_op(&op)));
         }
         self.desk.edit().handle_ledger(self.now, id, reply);
-        self.drain(log)
-    }
-
-    // The link.
-
-    fn hear(&mut self, socket: u8, log: &mut Log) -> Result<(), Violation> {
-        let now = self.now;
-        let net = self.net.edit();
-        let Some(socket) = net.sockets.get_mut(usize::from(socket)) else { return Ok(()) };
-        let Some(frame) = socket.up.pop_front() else { return Ok(()) };
-        let id = socket.id.clone();
-        log.say(|| format!("gateway: hears {} on {id}", describe_up(&frame)));
-        let source = Source::Link(id.clone());
-        let desk = self.desk.edit();
-        match frame {
-            ToGateway::Hello(hello) => {
-                net.note_heard(&hello);
-                desk.handle_hello(now, Arrival { welcome: welcome(&id), hello: *hello });
-            }
-            ToGateway::Received(delivery) => desk.handle_received(&id, &delivery),
-            ToGateway::Result(delivery, result) => {
-                desk.handle_report(now, source, delivery, Report::Result(result));
-            }
-            ToGateway::Indeterminate(delivery, reason) => {
-                desk.handle_report(now, source, delivery, Report::Indeterminate(reason));
-            }
-            _ => {}
-        }
-        self.drain(log)
-    }
-
-    fn read(&mut self, socket: u8, log: &mut Log) -> Result<(), Violation> {
-        let net = self.net.edit();
-        let Some(socket) = net.sockets.get_mut(usize::from(socket)) else { return Ok(()) };
-        let Some(frame) = socket.down.pop_front() else { return Ok(()) };
-        let Some(attempt) = socket.attempt else { return Ok(()) };
-        log.say(|| format!("terminal: reads {}", describe_down(&frame)));
-        let machine = self.machine.edit();
-        match frame {
-            ToTerminal::Welcome(welcome) => machine.welcome(self.now, attempt, welcome.body_limit, log),
-            ToTerminal::Deliver(deliver) => machine.deliver(self.now, attempt, deliver, log),
-            ToTerminal::Recorded { delivery, .. } => machine.recorded(self.now, &delivery, log),
-            ToTerminal::Unknown(_) => {}
-        }
-        self.carry_out_acts(log)
-    }
-
-    /// The delivery that waits for this socket is written to it.
-    fn transmit(&mut self, index: u8, log: &mut Log) -> Result<(), Violation> {
-        let index = usize::from(index);
-        let id = self.net.sockets[index].id.clone();
-        if let Some(order) = self.desk.edit().poll_transmit(self.now, &id) {
-            self.carry_out_order(index, order, log)?;
-        }
-        self.drain(log)
-    }
-
-    fn carry_out_order(&mut self, index: usize, order: LinkOrder, log: &mut Log) -> Result<(), Violation> {
-        let socket = &mut self.net.edit().sockets[index];
-        let id = &socket.id;
-        match order {
-            LinkOrder::Frame(frame) => {
-                log.say(|| format!("gateway: writes {} to {id}", describe_down(&frame)));
-                match &frame {
-                    ToTerminal::Deliver(deliver) => {
-                        self.seen.handed_out(&deliver.delivery, &self.ledger, &self.desk)?;
-                    }
-                    ToTerminal::Recorded { delivery, .. } => {
-                        self.seen.recorded(delivery, &self.ledger, &self.machine)?;
-                    }
-                    ToTerminal::Welcome(_) | ToTerminal::Unknown(_) => {}
-                }
-                if socket.terminal_open {
-                    socket.down.push_back(frame);
-                }
-                Ok(())
-            }
-            LinkOrder::Probe => {
-                log.say(|| format!("gateway: pings {id}"));
-                socket.probe = Some(self.now.mono + PROBE_TIMEOUT);
-                Ok(())
-            }
-            LinkOrder::Close(reason) => {
-                log.say(|| format!("gateway: closes {id}: {reason:?}"));
-                self.end_at_gateway(index, log)
-            }
-        }
-    }
-
-    fn probed(&mut self, index: usize, alive: bool, log: &mut Log) -> Result<(), Violation> {
-        let socket = &mut self.net.edit().sockets[index];
-        socket.probe = None;
-        self.desk.edit().handle_probe(self.now, &socket.id, alive);
-        self.drain(log)
-    }
-
-    /// Of what is on its way up only the first frames arrive.
-    fn lose_up(&mut self, index: usize, arrive: u8) {
-        self.net.edit().sockets[index].up.truncate(usize::from(arrive));
-    }
-
-    /// Of what is on its way down only the first frames arrive.
-    fn lose_down(&mut self, index: usize, arrive: u8) {
-        self.net.edit().sockets[index].down.truncate(usize::from(arrive));
-    }
-
-    fn end_at_gateway(&mut self, index: usize, log: &mut Log) -> Result<(), Violation> {
-        let socket = &mut self.net.edit().sockets[index];
-        socket.end_at_gateway();
-        self.desk.edit().handle_gone(self.now, &socket.id);
-        self.drain(log)
-    }
-
-    fn end_at_terminal(&mut self, index: usize, log: &mut Log) -> Result<(), Violation> {
-        let socket = &mut self.net.edit().sockets[index];
-        socket.end_at_terminal();
-        if let Some(attempt) = socket.attempt {
-            self.machine.edit().lost(self.now, attempt, log);
-        }
-        self.carry_out_acts(log)
-    }
-
-    fn carry_out_acts(&mut self, log: &mut Log) -> Result<(), Violation> {
-        while let Some(act) = self.machine.edit().act() {
-            let net = self.net.edit();
-            match act {
-                Act::Dial(hello) => net.open(*hello),
-                Act::Send(frame) => {
-                    if let Some(socket) = net.own().filter(|socket| socket.gateway_open) {
-                        socket.up.push_back(frame);
-                    }
-                }
-                Act::Close => {
-                    let own = net.sockets.iter().position(|socket| socket.terminal_open);
-                    if let Some(index) = own {
-                        self.end_at_terminal(index, log)?;
-                    }
-                }
-            }
-        }
-        Ok(())
-    }
-
-    // Crashes and journals.
-
-    /// The journal is synced up to the next entry that something waits for.
-    fn sync(&mut self, log: &mut Log) -> Result<(), Violation> {
-        let stored = self.machine.edit().sync(self.now, log);
-        self.seen.note_stored(stored.iter(), &self.ledger)?;
-        self.carry_out_acts(log)
-    }
-
-    fn crash_gateway(&mut self, money: u8, rest: u8, arrive: u8, log: &mut Log) -> Result<(), Violation> {
-        for (lane, applied) in [(Lane::Money, money), (Lane::Rest, rest)] {
-            for _ in 0..applied {
-                if let Some(op) = self.queue.edit().pop(lane) {
-                    self.apply(op, log)?;
-                }
-            }
-        }
-        self.queue.edit().clear();
-        if self.weakness == Weakness::ForgetfulStore {
-            let mut ledger = World::absent(self.left, self.weakness).ledger;
-            std::mem::swap(&mut self.ledger, &mut ledger);
-            self.ledger.edit().board(script().poi.clone(), journal_id(self.machine.journal), self.now.wall);
-        }
-        for socket in &mut self.net.edit().sockets {
-            socket.down.truncate(usize::from(arrive));
-            socket.end_at_gateway();
-        }
-        for asked in &mut self.pos.edit().asked {
-            if asked.call == Call::Waiting {
-                asked.call = Call::Lost;
-            }
-        }
-        self.desk = Part::new(new_desk(self.now));
-        Ok(())
-    }
-
-    fn crash_terminal(&mut self, survive: usize, arrive: u8, log: &mut Log) -> Result<(), Violation> {
-        if self.weakness == Weakness::ForgetfulDisk {
-            self.machine.edit().tear_journal();
-        }
-        let stored = self.machine.edit().restart(self.now, survive, log);
-        self.seen.note_stored(stored.iter(), &self.ledger)?;
-        self.leave_sockets(arrive);
-        self.carry_out_acts(log)
-    }
-
-    /// The terminal's program has ended, and with it its end of its socket.
-    fn leave_sockets(&mut self, arrive: u8) {
-        for socket in self.net.edit().sockets.iter_mut().filter(|socket| socket.terminal_open) {
-            socket.up.truncate(usize::from(arrive));
-            socket.end_at_terminal();
-        }
-    }
-
-    fn board(&mut self, log: &mut Log) -> Result<(), Violation> {
-        let machine = self.machine.edit();
-        machine.boarded = true;
-        let journal = journal_id(machine.journal);
-        self.ledger.edit().board(script().poi.clone(), journal, self.now.wall);
-        let open = self.net.sockets.iter().filter(|socket| socket.gateway_open);
-        let open: Vec<_> = open.map(|socket| socket.id.clone()).collect();
-        self.desk.edit().handle_token_ended(self.now, open);
         self.drain(log)
     }
 
@@ -495,7 +287,7 @@ impl World {
 
     // What comes out of the desk.
 
-    fn drain(&mut self, log: &mut Log) -> Result<(), Violation> {
+    pub(super) fn drain(&mut self, log: &mut Log) -> Result<(), Violation> {
         while let Some(effect) = self.desk.edit().poll_effect() {
             match effect {
                 Effect::Store(id, op) => {
@@ -536,61 +328,16 @@ impl World {
             return Err(Violation::answered_twice(call, &format!("{:?}", asked.call), heard));
         }
         asked.call = Call::Heard(told);
+        if let Answer::Response(message) | Answer::Status(StatusAnswer::Found(message)) = &heard.answer {
+            self.seen.check_word(want, told, message)?;
+        }
         self.seen.told(want, told, &self.ledger)
     }
-
-    /// What makes no difference to when it happens is done at once, so that it makes no states of its own:
-    /// - Whatever the desk has for a socket, but deliveries, is written. Had it been written later, or not at all, the
-    ///   terminal could as well have read it later, or not at all.
-    /// - A socket that finds nothing goes back to sleep, and one that both ends have given up is gone.
-    /// - Old `hello`s are forgotten when nobody can repeat them any more.
-    fn settle(&mut self, log: &mut Log) -> Result<(), Violation> {
-        let mut index = 0;
-        while self.desk.is_changed() && index < self.net.sockets.len() {
-            let socket = &self.net.sockets[index];
-            if !socket.woken {
-                index += 1;
-                continue;
-            }
-            let id = socket.id.clone();
-            let mut desk = self.desk.clone();
-            match desk.edit().poll_transmit(self.now, &id) {
-                Some(LinkOrder::Frame(ToTerminal::Deliver(_))) => index += 1,
-                Some(order) => {
-                    self.desk = desk;
-                    self.carry_out_order(index, order, log)?;
-                    self.drain(log)?;
-                }
-                None => {
-                    self.desk = desk;
-                    self.net.edit().sockets[index].woken = false;
-                }
-            }
-        }
-        if self.net.sockets.iter().any(|socket| !socket.terminal_open && !socket.gateway_open) {
-            self.net.edit().forget_ended();
-        }
-        if self.left.faults == 0 && !self.net.heard.is_empty() {
-            self.net.edit().heard.clear();
-        }
-        Ok(())
-    }
 }
 
-fn new_desk(now: Now) -> Desk {
+pub(super) fn new_desk(now: Now) -> Desk {
     let facts = LedgerFacts { complete_since: WallMs(0), restored: None };
     Desk::new(script().poi.clone(), Standing::Known, facts, EXCHANGES_MAX, now.mono)
-}
-
-fn welcome(id: &ConnectionId) -> Welcome {
-    Welcome {
-        connection_id: id.clone(),
-        server_time: String::new(),
-        heartbeat: Heartbeat::DEFAULT,
-        terminal: Placement { poi_id: script().poi.clone(), merchant_account: "M".into(), store: None },
-        settings: Settings::default(),
-        body_limit: u32::try_from(BODY_LIMIT).unwrap_or(u32::MAX),
-    }
 }
 
 fn describe_reply(reply: &Reply) -> String {
@@ -606,7 +353,6 @@ fn describe_reply(reply: &Reply) -> String {
 }
 
 fn describe_answer(heard: &Heard) -> String {
-    use relay::exchange::{Answer, StatusAnswer};
     let again = if heard.repeated { ", repeated" } else { "" };
     match &heard.answer {
         Answer::Response(message) => format!("response {}{again}", super::log::describe_response(message)),
