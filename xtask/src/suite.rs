@@ -39,7 +39,7 @@ pub(crate) enum Suite {
     Docs,
     /// About a minute of simulated payments, with none wrong
     Simulation,
-    /// Each deliberate fault is found by the simulator
+    /// Each deliberate fault does harm, and the simulator finds those of the rules
     Mutants,
     /// The official Node library gets along with a running demo
     Node,
@@ -130,7 +130,12 @@ impl Suite {
             }
             Suite::Mutants => {
                 let mut run = workspace.cargo(["run", "--package", "simulator", "--features", "faults"]);
-                uncounted(log, run.args(["--", "mutants", "--within", MUTANT_SEEDS]))
+                let found = log.run(run.args(["--", "mutants", "--within", MUTANT_SEEDS]))?;
+                // That each fault does harm, and that the same steps without it do none.
+                let tests = ["test", "--features", "faults", "--test", "it", "--package"];
+                let rules = log.run(workspace.cargo(tests).args(["relay", "--", "faults::"]))?;
+                let shell = log.run(workspace.cargo(tests).args(["tillgate", "--", "faults::"]))?;
+                Ok(Verdict::new(found && rules && shell, None))
             }
             Suite::Node => node::run(workspace, log),
         }

@@ -127,7 +127,7 @@ async fn round(hours: Duration, size: Size, seed: u64, fault: Option<&'static st
     for till in tills {
         asking.spawn(till.have_the_last_word());
     }
-    asking.join_all().await;
+    found.extend(asking.join_all().await.into_iter().flatten());
     drop(progress);
     let executed = town.close().await;
     let rows = witness::rows(&town.gateway.database());

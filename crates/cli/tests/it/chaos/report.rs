@@ -161,10 +161,12 @@ impl fmt::Display for Report {
         let charged = self.outcomes.get("sales charged once");
         let (payments, rounds, seconds) = (self.payments(), self.rounds, self.took.as_secs_f64());
         writeln!(f, "{payments} payments, {charged} sales charged, in {rounds} rounds of {seconds:.0} s")?;
-        let [refused, many, ended] = [Kind::RefusedThoughConnected, Kind::TooManyOfFew, Kind::EndedByItself]
-            .map(|kind| self.found.iter().filter(|violation| violation.kind == kind).count());
-        write!(f, "{}, {} {refused}", self.figures, Kind::RefusedThoughConnected)?;
-        write!(f, ", {} {many}, {} {ended}", Kind::TooManyOfFew, Kind::EndedByItself)
+        write!(f, "{}", self.figures)?;
+        for kind in Kind::ALL {
+            let times = self.found.iter().filter(|violation| violation.kind == *kind).count();
+            write!(f, ", {kind} {times}")?;
+        }
+        Ok(())
     }
 }
 

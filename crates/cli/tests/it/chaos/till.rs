@@ -8,6 +8,7 @@ use serde_json::{Value, json};
 use tokio::sync::watch;
 use tokio::time::{sleep, timeout};
 
+use super::violations::{Kind, Violation};
 use super::witness::Witness;
 use crate::dice::Dice;
 
@@ -126,12 +127,14 @@ impl Till {
         self
     }
 
-    /// Asks about everything that it ever sent, when nothing is broken any more.
-    pub(crate) async fn have_the_last_word(mut self) {
+    /// Asks about everything that it ever sent, when nothing is broken any more. Says what nobody could be brought to answer.
+    pub(crate) async fn have_the_last_word(mut self) -> Vec<Violation> {
+        let mut unanswered = Vec::new();
         for (service, body) in std::mem::take(&mut self.paid_with) {
             let repeats = self.dice.one_in(4);
+            let mut heard = Told::Nothing;
             for _ in 0..LAST_WORD_TRIES {
-                let heard = match repeats {
+                heard = match repeats {
                     true => self.ask("/sync", WAIT, &body).await,
                     false => self.status(&service).await,
                 };
@@ -140,7 +143,12 @@ impl Till {
                 }
                 sleep(Duration::from_millis(PAUSE_MS)).await;
             }
+            if matches!(heard, Told::Nothing | Told::Refused) {
+                let text = format!("ServiceID {service}: {LAST_WORD_TRIES} times {heard:?}");
+                unanswered.push(Violation { kind: Kind::NoLastWord, at: self.witness.now(), text });
+            }
         }
+        unanswered
     }
 
     async fn sell_one(&mut self, name: &str, closed: &watch::Receiver<bool>) {

@@ -39,6 +39,13 @@ pub(crate) enum Kind {
     TooManyOfFew,
     /// A process ended, or a part of it, by itself.
     EndedByItself,
+    /// Nothing is broken any more, and nobody says what became of a request.
+    NoLastWord,
+}
+
+impl Kind {
+    pub(crate) const ALL: &[Kind] =
+        &[Kind::RefusedThoughConnected, Kind::TooManyOfFew, Kind::EndedByItself, Kind::NoLastWord];
 }
 
 impl fmt::Display for Kind {
@@ -47,6 +54,7 @@ impl fmt::Display for Kind {
             Kind::RefusedThoughConnected => "refused though connected",
             Kind::TooManyOfFew => "too many, of few",
             Kind::EndedByItself => "ended by itself",
+            Kind::NoLastWord => "no last word",
         })
     }
 }
