@@ -157,7 +157,11 @@ impl Seen {
         let violation =
             run.verdict.violations.first().map(|first| format!("{}: {}", first.figure, first.text));
         self.restless += u64::from(run.unrest.is_some());
-        if let Some(wrong) = violation.or(run.unrest)
+        let wrong = violation.or(run.unrest);
+        if let Some(wrong) = &wrong {
+            eprintln!("\nseed {}: {wrong}", run.seed);
+        }
+        if let Some(wrong) = wrong
             && self.wrong.as_ref().is_none_or(|(seed, _)| run.seed < *seed)
         {
             self.wrong = Some((run.seed, wrong));

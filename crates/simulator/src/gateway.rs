@@ -502,6 +502,9 @@ impl World {
         for HandedIn { delivery_id, message, indeterminate } in call.results {
             let report = match (message, indeterminate) {
                 (_, Some(reason)) => Report::Indeterminate(reason),
+                (Some(message), None) if message.get().len() > self.plan.body_limit as usize => {
+                    Report::Result(ResultMessage::TooLarge(message.get().len() as u64))
+                }
                 (Some(message), None) => {
                     let message = body.slice_ref(message.get().as_bytes());
                     Report::Result(ResultMessage::Message(message))

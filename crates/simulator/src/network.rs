@@ -191,6 +191,13 @@ impl Network {
         (looks, torn)
     }
 
+    /// Nothing that is under way to this end arrives any more.
+    pub(crate) fn drop_under_way(&mut self, number: ConnectionNumber, to: End) {
+        if let Some(connection) = self.connections.get_mut(number) {
+            connection.pipe_mut(to).clear();
+        }
+    }
+
     /// This end reads nothing before `until`.
     pub(crate) fn stall(&mut self, number: ConnectionNumber, end: End, until: Duration) {
         if let Some(connection) = self.connections.get_mut(number) {

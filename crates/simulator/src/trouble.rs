@@ -242,6 +242,7 @@ impl World {
             self.log(What::JournalLost { poi: poi_id(site).to_string() });
             self.sites[site].disk.stored.clear();
             self.sites[site].image = None;
+            self.forget_hellos(site);
             self.new_boarding_code(site);
         }
     }
@@ -255,8 +256,19 @@ impl World {
                 self.stop_terminal(site, Count::JournalCopied);
                 self.log(What::JournalCopied { poi: poi_id(site).to_string() });
                 self.sites[site].disk.stored = image;
+                self.forget_hellos(site);
             }
             Some(_) => {}
+        }
+    }
+
+    /// No hello of the journal that is gone comes any more: that would be another process that lives on with it.
+    fn forget_hellos(&mut self, site: usize) {
+        self.sites[site].hellos.clear();
+        for number in 0..self.owners.len() {
+            if self.site_of(number) == Some(site) {
+                self.network.drop_under_way(number, End::Gateway);
+            }
         }
     }
 

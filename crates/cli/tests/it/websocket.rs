@@ -41,6 +41,11 @@ fn payload(buffer: &[u8]) -> Option<(usize, usize)> {
     Some((start + mask, length))
 }
 
+/// Whether this whole frame ends its link.
+pub(crate) fn is_close(raw: &[u8]) -> bool {
+    raw.first().is_some_and(|first| first & 0x0f == 8)
+}
+
 /// What a whole text frame says.
 pub(crate) fn text_of(raw: &[u8]) -> Option<Vec<u8>> {
     let (start, length) = payload(raw)?;

@@ -109,7 +109,7 @@ pub(super) async fn call(
     let reports: Result<Vec<_>, Refusal> = call
         .results
         .into_iter()
-        .map(|result| report(&result, &bytes).map(|report| (result.delivery_id, report)))
+        .map(|result| report(&result, &bytes, api.body_limit).map(|report| (result.delivery_id, report)))
         .collect();
     let reports = match reports {
         Ok(reports) => reports,
@@ -127,11 +127,16 @@ pub(super) async fn call(
     Json(Answer { recorded, settings, actions: [], next_call_seconds: NEXT_CALL_SECONDS }).into_response()
 }
 
-/// What a result says; a call in which one says two things is refused as a whole, as on the link.
-fn report(result: &HandedIn<'_>, bytes: &Bytes) -> Result<Report, Refusal> {
+/// What a result says; a call in which one says two things is refused as a whole, as on the link. One that is over the limit
+/// of a link is too large here as well: it must not depend on the way it comes by what becomes of it (E15).
+fn report(result: &HandedIn<'_>, bytes: &Bytes, body_limit: usize) -> Result<Report, Refusal> {
     match (&result.indeterminate, result.too_large, result.message) {
         (Some(reason), None, None) => Ok(Report::Indeterminate(reason.clone())),
         (None, Some(length), None) => Ok(Report::Result(ResultMessage::TooLarge(length))),
+        (None, None, Some(message)) if message.get().len() > body_limit => {
+            let length = u64::try_from(message.get().len()).unwrap_or(u64::MAX);
+            Ok(Report::Result(ResultMessage::TooLarge(length)))
+        }
         (None, None, Some(message)) => {
             Ok(Report::Result(ResultMessage::Message(bytes.slice_ref(message.get().as_bytes()))))
         }

@@ -122,7 +122,7 @@ async fn round(hours: Duration, size: Size, seed: u64, fault: Option<&'static st
     let (troubles, ()) = tokio::join!(trouble::make(&mut town, dice, &closed), clock);
     let mut found = town.clear_up();
     let tills = selling.join_all().await;
-    town.come_to_rest().await;
+    found.extend(town.come_to_rest().await);
     let mut asking = JoinSet::new();
     for till in tills {
         asking.spawn(till.have_the_last_word());

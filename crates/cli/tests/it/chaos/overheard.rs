@@ -7,7 +7,7 @@ use serde_json::value::RawValue;
 
 use super::wire::Terminal;
 use super::witness::Passing;
-use crate::websocket::{asks_for_websocket, frame_length, text_of};
+use crate::websocket::{asks_for_websocket, frame_length, is_close, text_of};
 
 /// What a terminal sends on one connection.
 #[derive(Debug)]
@@ -56,6 +56,13 @@ impl LinkName {
         *self.name.lock().unwrap_or_else(PoisonError::into_inner) = name;
     }
 
+    /// From here on its end may be noticed late.
+    pub(crate) fn stalls(&self) {
+        if let (Some(terminal), Some(link)) = (&self.terminal, self.get()) {
+            terminal.witness.link_stalls(link);
+        }
+    }
+
     /// If it was a link, it is none any more.
     pub(crate) fn ended(&self) {
         if let (Some(terminal), Some(link)) = (&self.terminal, self.get()) {
@@ -93,8 +100,12 @@ impl Upstream {
         let Some(terminal) = &self.terminal else { return Vec::new() };
         match self.stage {
             Stage::Frames => {
-                let frames = take_frames(&mut self.buffer).into_iter();
+                let frames = take_frames(&mut self.buffer, &self.link).into_iter();
                 let link = self.link.get();
+                // It is the first that a terminal says.
+                if let (Some(link), 1..) = (link, frames.len()) {
+                    terminal.witness.link_says_hello(link);
+                }
                 frames.map(|frame| terminal.witness.sent_by_terminal(&terminal.poi, link, frame)).collect()
             }
             Stage::Body(length) if self.buffer.len() >= length => {
@@ -134,7 +145,7 @@ impl Downstream {
         else {
             return;
         };
-        for frame in take_frames(&mut self.buffer) {
+        for frame in take_frames(&mut self.buffer, &self.link) {
             if action_of(&frame).as_deref() == Some("welcome") {
                 terminal.witness.link_welcomed(link);
             }
@@ -149,11 +160,15 @@ fn take_head(buffer: &mut Vec<u8>) -> Option<Vec<u8>> {
     Some(buffer.drain(..end).collect())
 }
 
-/// Takes whole frames off the front; the texts of those that have one.
-fn take_frames(buffer: &mut Vec<u8>) -> Vec<Vec<u8>> {
+/// Takes whole frames off the front; the texts of those that have one. A link ends with the close frame of either end, though
+/// its socket may stay for a while.
+fn take_frames(buffer: &mut Vec<u8>, link: &LinkName) -> Vec<Vec<u8>> {
     let mut texts = Vec::new();
     while let Some(length) = frame_length(buffer) {
         let frame: Vec<u8> = buffer.drain(..length).collect();
+        if is_close(&frame) {
+            link.ended();
+        }
         texts.extend(text_of(&frame));
     }
     texts

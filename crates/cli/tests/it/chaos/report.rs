@@ -163,8 +163,8 @@ impl fmt::Display for Report {
         writeln!(f, "{payments} payments, {charged} sales charged, in {rounds} rounds of {seconds:.0} s")?;
         write!(f, "{}", self.figures)?;
         for kind in Kind::ALL {
-            let times = self.found.iter().filter(|violation| violation.kind == *kind).count();
-            write!(f, ", {kind} {times}")?;
+            let count = self.found.iter().filter(|violation| violation.kind == kind).count();
+            write!(f, ", {kind} {count}")?;
         }
         Ok(())
     }

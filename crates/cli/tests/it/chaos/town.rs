@@ -4,6 +4,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use relay::terminal::Execution;
+use tokio::time::{sleep, timeout};
 
 use super::till::{Counts, Manner, Till};
 use super::violations::{Kind, Violation};
@@ -12,7 +13,6 @@ use super::witness::{Witness, undecided};
 use crate::dice::Dice;
 use crate::gateway_process::{GatewayProcess, MERCHANT, Setup};
 use crate::pos::{Pos, http_client};
-use crate::process::until;
 use crate::proxy::Break;
 use crate::terminal_process::TerminalProcess;
 
@@ -21,6 +21,9 @@ const CONNECTED_MAX: Duration = Duration::from_secs(60);
 
 /// How long the last result may take to be handed in and settled.
 const SETTLED_MAX: Duration = Duration::from_secs(60);
+
+/// Between two looks at whether it is so.
+const LOOK_EVERY: Duration = Duration::from_millis(20);
 
 /// Cardholders who are quick, but not so quick that nothing could happen meanwhile.
 const QUICK: f64 = 0.03;
@@ -72,7 +75,7 @@ impl Town {
         }
         let tills_wire = Wire::lay(gateway.address(), dice.roll(u64::MAX), None).await;
         let town = Town { witness, gateway, terminals, tills_wire, counts: Arc::default() };
-        town.is_connected().await;
+        assert!(town.is_connected().await, "not all terminals have connected");
         town
     }
 
@@ -138,16 +141,18 @@ impl Town {
     }
 
     /// Waits until terminals have handed in what is left. What is still undecided then is for the judge to find.
-    pub(crate) async fn come_to_rest(&self) {
-        self.is_connected().await;
+    pub(crate) async fn come_to_rest(&self) -> Option<Violation> {
+        let text = "a terminal did not come back".to_owned();
+        let away = !self.is_connected().await;
         let database = self.gateway.database();
-        let _ = tokio::time::timeout(SETTLED_MAX, async {
+        let _ = timeout(SETTLED_MAX, async {
             while undecided(&database) > 0 {
-                tokio::time::sleep(Duration::from_millis(20)).await;
+                sleep(LOOK_EVERY).await;
             }
         })
         .await;
         self.witness.at_rest();
+        away.then(|| Violation { kind: Kind::NotWelcomed, at: self.witness.now(), text })
     }
 
     /// Ends all processes, and returns what the terminals did with money.
@@ -162,13 +167,18 @@ impl Town {
         executed
     }
 
-    /// Waits until the gateway's list has all terminals.
-    async fn is_connected(&self) {
+    /// Waits until the gateway's list has all terminals; false when that takes too long.
+    async fn is_connected(&self) -> bool {
         let asker = Pos::new(&self.gateway.base_url(), self.gateway.key(), &self.terminals[0].poi);
-        until("all terminals are connected", CONNECTED_MAX, async || {
-            let connected = asker.connected(MERCHANT).await?;
-            self.terminals.iter().all(|terminal| connected.contains(&terminal.poi)).then_some(())
-        })
-        .await;
+        let all = async {
+            loop {
+                let connected = asker.connected(MERCHANT).await.unwrap_or_default();
+                if self.terminals.iter().all(|terminal| connected.contains(&terminal.poi)) {
+                    return;
+                }
+                sleep(LOOK_EVERY).await;
+            }
+        };
+        timeout(CONNECTED_MAX, all).await.is_ok()
     }
 }

@@ -16,7 +16,7 @@ use crate::proxy::Break;
 
 /// Between two troubles of a gateway, of a terminal and of a wire.
 const GATEWAY_PAUSE_MS: u64 = 2_500;
-const TERMINAL_PAUSE_MS: u64 = 300;
+const TERMINAL_PAUSE_MS: u64 = 500;
 const WIRE_PAUSE_MS: u64 = 1_000;
 
 /// One trouble of a terminal in so many is the slow one's.
@@ -167,9 +167,9 @@ async fn for_wires(
             done.tills_cut_off += 1;
             continue;
         }
-        let how = match dice.roll(8) {
+        let how = match dice.roll(5) {
             0 => Break::Swallow,
-            1..4 => Break::Reset,
+            1 | 2 => Break::Reset,
             _ => Break::Close,
         };
         let (poi, wire) = &wires[dice.index(wires.len())];

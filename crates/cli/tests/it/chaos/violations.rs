@@ -10,8 +10,11 @@ use serde_json::Value;
 
 use super::witness::Link;
 
-/// A link that still stood so much later was not about to break: the longest that a wire may stall, and then some.
-const STILL_STOOD: Duration = Duration::from_secs(4);
+/// A link that still stood so much later was not about to break, as far as the gateway can have known.
+const STILL_STOOD: Duration = Duration::from_secs(1);
+
+/// So soon a `hello` is answered, by a welcome or by a close, also if the gateway stands still for a while before or has no disk.
+const WELCOME_MAX: Duration = Duration::from_secs(5);
 
 /// So long after a POS has hung up its place must be free again, on a machine that has much to do.
 pub(crate) const HANG_UP_NOTICED: Duration = Duration::from_secs(3);
@@ -35,6 +38,8 @@ pub(crate) struct Violation {
 pub(crate) enum Kind {
     /// *Did not reach*, while the link stood before, during and after.
     RefusedThoughConnected,
+    /// A `hello` that nobody answered, while its link stood.
+    NotWelcomed,
     /// 429 while few calls were open.
     TooManyOfFew,
     /// A process ended, or a part of it, by itself.
@@ -44,14 +49,20 @@ pub(crate) enum Kind {
 }
 
 impl Kind {
-    pub(crate) const ALL: &[Kind] =
-        &[Kind::RefusedThoughConnected, Kind::TooManyOfFew, Kind::EndedByItself, Kind::NoLastWord];
+    pub(crate) const ALL: [Kind; 5] = [
+        Kind::RefusedThoughConnected,
+        Kind::NotWelcomed,
+        Kind::TooManyOfFew,
+        Kind::EndedByItself,
+        Kind::NoLastWord,
+    ];
 }
 
 impl fmt::Display for Kind {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(match self {
             Kind::RefusedThoughConnected => "refused though connected",
+            Kind::NotWelcomed => "not welcomed",
             Kind::TooManyOfFew => "too many, of few",
             Kind::EndedByItself => "ended by itself",
             Kind::NoLastWord => "no last word",
@@ -85,6 +96,8 @@ pub(crate) fn of(log: &Log, links: &[Link]) -> Vec<Violation> {
     let refused = calls.iter().filter_map(|call| refused_though_connected(call, links));
     let mut found: Vec<_> =
         refused.chain(calls.iter().filter_map(|call| too_many_of_few(call, &calls))).collect();
+    let end = log.events.last().map_or(Duration::ZERO, |event| event.at);
+    found.extend(links.iter().filter_map(|link| not_welcomed(link, end)));
     found.sort_by_key(|violation| violation.at);
     found
 }
@@ -121,7 +134,7 @@ fn calls_of(log: &Log) -> Vec<Call> {
 }
 
 /// A request that was never sent before is refused as not delivered, although the terminal's one link stood from before it was
-/// asked until long after it was refused.
+/// asked until well after it was refused.
 fn refused_though_connected(call: &Call, links: &[Link]) -> Option<Violation> {
     let (told, (200, answer)) = (call.over?, call.answer.as_ref()?) else { return None };
     let details = answer["SaleToPOIRequest"]["EventNotification"]["EventDetails"].as_str()?;
@@ -132,7 +145,7 @@ fn refused_though_connected(call: &Call, links: &[Link]) -> Option<Violation> {
     let of_terminal = || links.iter().filter(|link| link.poi == call.poi);
     let stands = |link: &&Link| {
         link.welcomed.is_some_and(|at| at < call.asked)
-            && link.ended.is_none_or(|ended| ended > told + STILL_STOOD)
+            && [link.ended, link.stalled].iter().flatten().all(|end| *end > told + STILL_STOOD)
     };
     let standing = of_terminal().find(stands)?;
     let is_replaced =
@@ -148,6 +161,17 @@ fn refused_though_connected(call: &Call, links: &[Link]) -> Option<Violation> {
         standing.welcomed?.as_secs_f64(),
     );
     Some(Violation { kind: Kind::RefusedThoughConnected, at: told, text })
+}
+
+fn not_welcomed(link: &Link, end: Duration) -> Option<Violation> {
+    let hello = link.hello.filter(|_| link.welcomed.is_none())?;
+    let stood_until = [link.ended, link.stalled].into_iter().flatten().fold(end, Duration::min);
+    if stood_until < hello + WELCOME_MAX {
+        return None;
+    }
+    let (said, until) = (hello.as_secs_f64(), stood_until.as_secs_f64());
+    let text = format!("{} said hello at {said:.3} s, on a link that stood until {until:.3} s", link.poi);
+    Some(Violation { kind: Kind::NotWelcomed, at: stood_until, text })
 }
 
 fn too_many_of_few(call: &Call, calls: &[Call]) -> Option<Violation> {
@@ -231,7 +255,8 @@ mod tests {
 
     fn link(opened: f64, ended: Option<f64>) -> Link {
         let ended = ended.map(seconds);
-        Link { poi: POI.into(), opened: seconds(opened), welcomed: Some(seconds(opened + 0.1)), ended }
+        let (opened, welcomed) = (seconds(opened), Some(seconds(opened + 0.1)));
+        Link { poi: POI.into(), opened, hello: Some(opened), welcomed, ended, stalled: None }
     }
 
     #[test]
@@ -246,10 +271,22 @@ mod tests {
         let story = || Story::default().asked(2.0, "1").told(2.1, 200, &not_delivered());
         assert_eq!(story().shows(&[]), [], "there is no link");
         assert_eq!(story().shows(&[link(1.0, Some(2.2))]), [], "it was about to break");
+        let stalled = Link { stalled: Some(seconds(1.5)), ..link(1.0, None) };
+        assert_eq!(story().shows(&[stalled]), [], "its end may not have been seen yet");
         assert_eq!(story().shows(&[link(1.95, None)]), [], "it was not welcomed yet");
         assert_eq!(story().shows(&[link(1.0, None), link(2.05, None)]), [], "another takes over");
         let repeat = story().asked(3.0, "1").told(3.1, 200, &not_delivered());
         assert_eq!(repeat.shows(&[link(2.5, None)]), [], "it repeats what was told before");
+    }
+
+    #[test]
+    fn a_hello_is_answered_while_its_link_stands() {
+        let story = || Story::default().asked(20.0, "1").hung_up(20.1);
+        let unanswered = |ended| Link { welcomed: None, ..link(1.0, ended) };
+        assert_eq!(story().shows(&[unanswered(None)]), [Kind::NotWelcomed]);
+        assert_eq!(story().shows(&[unanswered(Some(7.0))]), [Kind::NotWelcomed]);
+        assert_eq!(story().shows(&[unanswered(Some(5.0))]), []);
+        assert_eq!(story().shows(&[Link { hello: None, ..unanswered(None) }]), []);
     }
 
     #[test]

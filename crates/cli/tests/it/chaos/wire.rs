@@ -16,7 +16,7 @@ use tokio::sync::watch;
 use tokio::task::JoinSet;
 use tokio::time::{sleep, timeout};
 
-use super::overheard::{Downstream, Upstream};
+use super::overheard::{Downstream, LinkName, Upstream};
 use super::witness::Witness;
 use crate::dice::Dice;
 use crate::proxy::Break;
@@ -31,7 +31,7 @@ const CUT_AT_MAX: u64 = 48 * 1024;
 const LATENCY_MAX_MS: u64 = 6;
 
 /// The longest stall: much shorter than the 10 s after which an end may give up a reader.
-pub(crate) const STALL_MAX: Duration = Duration::from_millis(1500);
+const STALL_MAX: Duration = Duration::from_millis(1500);
 
 /// How long a half-open connection keeps its sockets: until both ends have certainly noticed.
 const SILENCE_MAX: Duration = Duration::from_secs(60);
@@ -147,9 +147,9 @@ impl Shared {
             let below = if dice.one_in(2) { CUT_AT_MAX / 16 } else { CUT_AT_MAX };
             usize::try_from(dice.roll(below)).expect("some bytes")
         };
-        let how = |dice: &mut Dice| match dice.roll(24) {
+        let how = |dice: &mut Dice| match dice.roll(16) {
             0 => Break::Swallow,
-            1..12 => Break::Reset,
+            1..8 => Break::Reset,
             _ => Break::Close,
         };
         Fate {
@@ -204,7 +204,8 @@ async fn serve(mut client: TcpStream, shared: Arc<Shared>) {
     let (mut from_gateway, mut to_gateway) = gateway.split();
     let mut up = Upstream::new(shared.terminal.clone());
     let mut down = Downstream::new(shared.terminal.clone(), up.link());
-    let pump = |way| Pump { way, fate, passed: 0, shared: &shared };
+    let link = up.link();
+    let pump = |way| Pump { way, fate, passed: 0, link: link.clone(), shared: &shared };
     let (how, is_cut) = tokio::select! {
         end = pump(Way::Up).run_up(&mut from_client, &mut to_gateway, &mut up) => end,
         end = pump(Way::Down).run_down(&mut from_gateway, &mut to_client, &mut down) => end,
@@ -218,7 +219,7 @@ async fn serve(mut client: TcpStream, shared: Arc<Shared>) {
     while let Ok(read @ 1..) = from_gateway.try_read(&mut rest) {
         down.read(&rest[..read]);
     }
-    up.link().ended();
+    link.ended();
     match how {
         Break::Close => {}
         Break::Reset => {
@@ -248,6 +249,7 @@ struct Pump<'a> {
     way: Way,
     fate: Fate,
     passed: usize,
+    link: LinkName,
     shared: &'a Shared,
 }
 
@@ -302,6 +304,7 @@ impl Pump<'_> {
             self.fate.stall.take_if(|(way, at, _)| *way == self.way && *at <= self.passed + bytes)
         {
             self.shared.damage.stalled.fetch_add(1, Ordering::Relaxed);
+            self.link.stalls();
             sleep(pause).await;
         }
         let (pass, then) = match self.fate.cut {

@@ -31,10 +31,14 @@ pub(crate) struct Link {
     pub(crate) poi: String,
     /// When the terminal connected.
     pub(crate) opened: Duration,
+    /// When the terminal's `hello` was passed on.
+    pub(crate) hello: Option<Duration>,
     /// When the gateway had welcomed the terminal.
     pub(crate) welcomed: Option<Duration>,
     /// When it broke or was closed, for whichever end first.
     pub(crate) ended: Option<Duration>,
+    /// From when on an end may have been noticed late, because the wire did not read for a while.
+    pub(crate) stalled: Option<Duration>,
 }
 
 /// A frame that is about to be passed on.
@@ -104,12 +108,22 @@ impl Witness {
     /// A terminal has opened a WebSocket. Returns the link's name.
     pub(crate) fn link_opened(&self, poi: &str) -> u64 {
         let mut seen = self.seen();
-        seen.links.push(Link { poi: poi.to_owned(), opened: self.now(), welcomed: None, ended: None });
+        let (poi, opened) = (poi.to_owned(), self.now());
+        let link = Link { poi, opened, hello: None, welcomed: None, ended: None, stalled: None };
+        seen.links.push(link);
         u64::try_from(seen.links.len() - 1).expect("a number of links")
+    }
+
+    pub(crate) fn link_says_hello(&self, link: u64) {
+        self.link(link, |link, now| link.hello = link.hello.or(Some(now)));
     }
 
     pub(crate) fn link_welcomed(&self, link: u64) {
         self.link(link, |link, now| link.welcomed = Some(now));
+    }
+
+    pub(crate) fn link_stalls(&self, link: u64) {
+        self.link(link, |link, now| link.stalled = link.stalled.or(Some(now)));
     }
 
     pub(crate) fn link_ended(&self, link: u64) {
