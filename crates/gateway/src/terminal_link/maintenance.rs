@@ -147,3 +147,19 @@ fn report(result: &HandedIn<'_>, bytes: &Bytes, body_limit: usize) -> Result<Rep
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_result_over_the_limit_of_a_link_is_too_large_by_maintenance_too() {
+        let bytes = Bytes::from_static(br#"{"deliveryId":"d_1","message":{"SaleToPOIResponse":{}}}"#);
+        let result: HandedIn<'_> = serde_json::from_slice(&bytes).unwrap();
+        let length = br#"{"SaleToPOIResponse":{}}"#.len();
+        let taken = report(&result, &bytes, length).unwrap();
+        assert!(matches!(taken, Report::Result(ResultMessage::Message(message)) if message.len() == length));
+        let refused = report(&result, &bytes, length - 1).unwrap();
+        assert_eq!(refused, Report::Result(ResultMessage::TooLarge(length as u64)));
+    }
+}
