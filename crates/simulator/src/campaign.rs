@@ -82,6 +82,9 @@ impl Campaign {
             }
             drop(sender);
             for run in judged {
+                if let Some(wrong) = run.wrong().filter(|_| self.shows_progress) {
+                    eprintln!("\nseed {}: {wrong}", run.seed);
+                }
                 seen.add(run);
                 if seen.wrong.is_some() && self.stops {
                     stopped.store(true, Ordering::Relaxed);
@@ -146,26 +149,28 @@ fn feed(sha: &mut Sha256, what: &What) {
     }
 }
 
+impl Judged {
+    /// What is wrong with the run, in a sentence.
+    fn wrong(&self) -> Option<String> {
+        let first = self.verdict.violations.first();
+        first.map(|first| format!("{}: {}", first.figure, first.text)).or_else(|| self.unrest.clone())
+    }
+}
+
 impl Seen {
     fn add(&mut self, run: Judged) {
+        if let Some(wrong) = run.wrong()
+            && self.wrong.as_ref().is_none_or(|(seed, _)| run.seed < *seed)
+        {
+            self.wrong = Some((run.seed, wrong));
+        }
         self.runs += 1;
+        self.restless += u64::from(run.unrest.is_some());
         self.figures += run.verdict.figures;
         self.outcomes += run.verdict.outcomes;
         self.tally.add(&run.tally);
         self.lasted += run.lasted;
         self.digest = self.digest.wrapping_add(run.digest);
-        let violation =
-            run.verdict.violations.first().map(|first| format!("{}: {}", first.figure, first.text));
-        self.restless += u64::from(run.unrest.is_some());
-        let wrong = violation.or(run.unrest);
-        if let Some(wrong) = &wrong {
-            eprintln!("\nseed {}: {wrong}", run.seed);
-        }
-        if let Some(wrong) = wrong
-            && self.wrong.as_ref().is_none_or(|(seed, _)| run.seed < *seed)
-        {
-            self.wrong = Some((run.seed, wrong));
-        }
     }
 
     /// The lowest seed that was wrong about money, or came to no rest.
