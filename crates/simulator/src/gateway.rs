@@ -120,13 +120,18 @@ impl World {
         Now { mono: START + since, wall: self.wall(self.gateway_skew_ms) }
     }
 
+    /// What the ledger as a whole can prove: there is no restore here.
+    fn facts(&self) -> LedgerFacts {
+        LedgerFacts { complete_since: self.ledger_since, restored: None }
+    }
+
     pub(crate) fn gateway_starts(&mut self) {
         if self.gateway.is_alive {
             return;
         }
         self.note(None, "the gateway starts");
         let now = self.gateway_now();
-        let facts = LedgerFacts { complete_since: self.ledger_since, restored: None };
+        let facts = self.facts();
         let nobody = self.sites.len();
         let desk = |terminal| {
             let standing = if terminal == nobody { Standing::Unknown } else { Standing::Known };
@@ -353,7 +358,7 @@ impl World {
 
     fn arm_desk(&mut self, index: usize) {
         let now = self.gateway_now();
-        let facts = LedgerFacts { complete_since: self.ledger_since, restored: None };
+        let facts = self.facts();
         let started = self.gateway.started;
         // As in the real gateway: not the desk of a terminal that still has sockets.
         let is_kept = index == self.sites.len() || !self.sessions_of(index).is_empty();
