@@ -19,6 +19,8 @@ pub mod model;
 
 pub mod terminal;
 
+pub mod actions;
+
 pub use frame::{
     BODY_LIMIT, DEVICE_MAX, Deliver, FRAME_OVERHEAD, FrameError, Heartbeat, Hello, Placement, REASON_MAX,
     RESUME_MAX, ResultMessage, SUBPROTOCOL, Settings, Telemetry, ToGateway, ToTerminal, Welcome,
