@@ -109,6 +109,10 @@ impl ClientError {
         }
     }
 
+    /// `Not Found`: `Transaction not found`, for a terminal that speaks of one that it was never sent.
+    pub(super) const TRANSACTION_NOT_FOUND: ClientError =
+        ClientError::fixed(ErrorKind::NotFound, "Transaction not found");
+
     pub(super) fn unknown_action(action: &str) -> ClientError {
         ClientError::bad_request(format!("Unknown action: {}", shortened(action, WORD_MAX)))
     }

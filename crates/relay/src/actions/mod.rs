@@ -7,6 +7,7 @@
 //! - [`FromClient`] and [`ToClient`] are the frames, [`ClientError`] is what a client hears of a frame that is none.
 //! - [`PaymentAsk`] is what a desktop asks for, with its way to nexo and back; [`judge`] says what an answer means for it.
 //! - [`SaleAsk`] is a nexo Payment as an Actions terminal gets it, with the terminal's way back.
+//! - [`Port`] is the gateway's end of one Actions terminal's socket.
 //!
 //! What stays true:
 //! - an amount is never a float: what a desktop wrote is what a terminal of the link is asked for, digit by digit;
@@ -23,6 +24,7 @@ mod frame;
 mod json;
 mod outcome;
 mod payment;
+mod port;
 mod sale;
 mod to_client;
 mod transaction;
@@ -32,6 +34,7 @@ pub use frame::{FromClient, Resume, TerminalAnswer, VoidAnswer};
 pub use json::RawJson;
 pub use outcome::{Judgement, PaymentFailure, PaymentOutcome, judge};
 pub use payment::{PaymentAsk, SALE_ID, service_id_of};
+pub use port::{Asked, Known, Opening, Port, PortOrder, PortSetup, RESUME_WAIT, SILENCE_MAX, Standing};
 pub use sale::{Misfit, Refusal, SaleAsk, VoidAsk};
 pub use to_client::{
     PaymentComplete, PaymentVoided, TerminalChange, TerminalInfo, TerminalPresence, TerminalStatusUpdate,

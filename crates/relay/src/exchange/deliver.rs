@@ -13,7 +13,7 @@ use super::{
 };
 use crate::fault::{self, Fault};
 use crate::frame::{Deliver, ResultMessage, ToTerminal};
-use crate::id::{ConnectionId, DeliveryId};
+use crate::id::{ConnectionId, DeliveryId, ProcessId};
 use crate::ledger::{
     Answered, Cannot, Evidence, EvidenceKind, ExchangeKey, LedgerError, Op, Outcome, Record, Reply,
     may_become,
@@ -497,12 +497,33 @@ impl Desk {
     /// The token that opened these sockets has ended, because the terminal was boarded again: the present link, and
     /// those that are not welcomed yet. Results that the terminal still has are taken by maintenance.
     pub fn handle_token_ended(&mut self, now: Now, connections: impl IntoIterator<Item = ConnectionId>) {
+        self.end_sockets(now, connections, &CloseReason::BoardAgain);
+    }
+
+    /// The terminal has opened another socket, so these have ended: whatever is written from here on goes to that one, once it
+    /// is welcomed. A link's terminal closes its older sockets itself (T3); for an Actions terminal this does, before the
+    /// ledger is asked what the terminal may have.
+    pub fn handle_displaced(
+        &mut self,
+        now: Now,
+        connections: impl IntoIterator<Item = ConnectionId>,
+        winner: &ProcessId,
+    ) {
+        self.end_sockets(now, connections, &CloseReason::Replaced { winner: winner.clone() });
+    }
+
+    fn end_sockets(
+        &mut self,
+        now: Now,
+        connections: impl IntoIterator<Item = ConnectionId>,
+        reason: &CloseReason,
+    ) {
         for connection in connections {
             if self.lease().is_some_and(|l| l.connection == connection) {
-                self.end_link(now, CloseReason::BoardAgain);
+                self.end_link(now, reason.clone());
             } else {
                 self.hello_gone(now, &connection);
-                self.farewell(connection, CloseReason::BoardAgain);
+                self.farewell(connection, reason.clone());
             }
         }
         self.conclude(now);

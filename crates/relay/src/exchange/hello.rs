@@ -197,7 +197,12 @@ impl Desk {
         if !gone {
             self.answer_checks(true);
         }
-        self.end_link(now, CloseReason::Replaced { winner: hello.process_id.clone() });
+        if self.lease().is_some_and(|l| l.connection == welcome.connection_id) {
+            // The same socket, under another journal: it is taken over, and stays open.
+            self.lose_link(now);
+        } else {
+            self.end_link(now, CloseReason::Replaced { winner: hello.process_id.clone() });
+        }
         if gone {
             self.apply(now, settled);
             return self.claim_next(now);

@@ -1,0 +1,179 @@
+//! What an Actions terminal says about what it was sent: which delivery it means, and what the desk hears of it.
+
+use bytes::Bytes;
+use nexo::Request;
+
+use super::job::{Stage, What};
+use super::{Mode, Port, SILENCE_MAX, hashed};
+use crate::actions::client_error::ClientError;
+use crate::actions::frame::{FromClient, TerminalAnswer, VoidAnswer};
+use crate::actions::json::Members;
+use crate::actions::sale::{Misfit, SaleAsk, VoidAsk};
+use crate::actions::transaction::TransactionId;
+use crate::frame::{ResultMessage, ToGateway};
+use crate::id::DeliveryId;
+use crate::time::Now;
+
+/// Results of unknown transactions that may be on their way to the disk; more are left for later.
+pub(super) const ORPHANS_MAX: usize = 64;
+
+impl Port {
+    /// The terminal has stored what it was sent: the first of these kinds that waits for it.
+    pub(super) fn received(&mut self, now: Now, kinds: &[What], name: &TransactionId) {
+        let waits = |what: &What| {
+            self.jobs
+                .iter()
+                .find(|job| job.is(*what, name) && matches!(job.stage, Stage::Out { is_received: false, .. }))
+        };
+        if let Some(job) = kinds.iter().find_map(waits) {
+            let delivery = job.delivery.clone();
+            self.note_received(&delivery);
+        } else if !self.jobs.iter().any(|job| kinds.iter().any(|what| job.is(*what, name))) {
+            self.refuse(now, ClientError::TRANSACTION_NOT_FOUND);
+        }
+    }
+
+    pub(super) fn note_received(&mut self, delivery: &DeliveryId) {
+        let Some(job) = self.jobs.iter_mut().find(|job| job.delivery == *delivery) else { return };
+        if let Stage::Out { is_received, .. } = &mut job.stage
+            && !std::mem::replace(is_received, true)
+        {
+            self.tell(ToGateway::Received(delivery.clone()));
+        }
+    }
+
+    pub(super) fn payment_answered(&mut self, now: Now, desktop: Option<&str>, answer: &TerminalAnswer) {
+        let index = match self.find(What::Payment, &answer.transaction, desktop) {
+            Found::One(index) => index,
+            Found::None => {
+                return self.keep_orphan(now, What::Payment, &answer.transaction, &answer.raw);
+            }
+            Found::Unclear(why) => {
+                // Kept for a person; the terminal keeps it too, if it is one that keeps anything.
+                let delivery = orphan(&answer.transaction);
+                self.tell(ToGateway::Result(delivery, ResultMessage::Message(answer.raw.clone())));
+                return self.refuse(now, ClientError::bad_request(why));
+            }
+        };
+        let message = self.jobs[index].message.clone();
+        let composed = match Request::parse(message).ok().and_then(|request| SaleAsk::read(request).ok()) {
+            Some(sale) => sale.response(answer, &self.merchant_account),
+            // What was asked can't be read any more: to the desk its answer is one that does not fit.
+            None => Err(Misfit::OtherCurrency),
+        };
+        let reason = || error_message(&answer.raw);
+        self.answered(now, index, composed, &answer.raw, reason);
+    }
+
+    pub(super) fn void_answered(&mut self, now: Now, answer: &VoidAnswer) {
+        let raw = FromClient::VoidResponse(answer.clone()).encode();
+        let Found::One(index) = self.find(What::Void, &answer.transaction, None) else {
+            return self.keep_orphan(now, What::Void, &answer.transaction, &raw);
+        };
+        let message = self.jobs[index].message.clone();
+        let composed = match Request::parse(message).ok().and_then(|request| VoidAsk::read(request).ok()) {
+            Some(void) => void.response(answer),
+            None => Err(Misfit::OtherCurrency),
+        };
+        let reason = || answer.error_message.clone().map(String::from);
+        self.answered(now, index, composed, &raw, reason);
+    }
+
+    fn answered(
+        &mut self,
+        now: Now,
+        index: usize,
+        composed: Result<Bytes, Misfit>,
+        raw: &Bytes,
+        reason: impl FnOnce() -> Option<String>,
+    ) {
+        let job = &mut self.jobs[index];
+        let delivery = job.delivery.clone();
+        match composed {
+            Err(Misfit::Pending) => {
+                let until = now.mono.saturating_add(SILENCE_MAX);
+                if let Stage::Out { busy_until, .. } = &mut job.stage {
+                    *busy_until = until.max(*busy_until);
+                }
+            }
+            Err(Misfit::Unknown) => {
+                job.stage = Stage::Reported { is_answer: false };
+                let reason = reason().unwrap_or_else(|| "the terminal can't find out".into());
+                self.tell_indeterminate(delivery, &reason);
+            }
+            Ok(response) => {
+                job.stage = Stage::Reported { is_answer: true };
+                self.tell(ToGateway::Result(delivery, ResultMessage::Message(response)));
+            }
+            Err(Misfit::OtherCurrency) => {
+                // No answer to what was asked: the desk keeps it as evidence (E15).
+                job.stage = Stage::Reported { is_answer: false };
+                self.tell(ToGateway::Result(delivery, ResultMessage::Message(raw.clone())));
+            }
+        }
+    }
+
+    /// Which delivery an answer belongs to.
+    fn find(&self, what: What, name: &TransactionId, desktop: Option<&str>) -> Found {
+        let named = || self.jobs.iter().enumerate().filter(|(_, job)| job.is(what, name));
+        if let Some(desktop) = desktop {
+            if let Some((index, _)) = named().rfind(|(_, job)| job.was_asked_by(desktop)) {
+                return Found::One(index);
+            }
+            let mut unclear = named().filter(|(_, job)| job.desktop.is_none());
+            return match (unclear.next(), unclear.next(), named().next()) {
+                (Some((index, _)), None, _) => Found::One(index),
+                (None, _, None) => Found::None,
+                _ => Found::Unclear("desktopId is not the one that came with this transactionId"),
+            };
+        }
+        let mut all = named();
+        match (all.next(), all.next()) {
+            (None, _) => Found::None,
+            (Some((index, _)), None) => Found::One(index),
+            // The terminal has no other name for a void.
+            (Some(_), Some(_)) if what == What::Void => {
+                let open = named().rfind(|(_, job)| job.is_open());
+                open.or_else(|| named().next_back()).map_or(Found::None, |(index, _)| Found::One(index))
+            }
+            _ => Found::Unclear("desktopId is required: this transactionId was used more than once"),
+        }
+    }
+
+    /// A result for something that this terminal was never sent, as far as anybody knows: evidence (E15).
+    fn keep_orphan(&mut self, now: Now, what: What, name: &TransactionId, raw: &Bytes) {
+        let delivery = orphan(name);
+        if self.mode == Mode::Plain {
+            self.tell(ToGateway::Result(delivery, ResultMessage::Message(raw.clone())));
+            return self.refuse(now, ClientError::TRANSACTION_NOT_FOUND);
+        }
+        // It hears that it is recorded, and forgets it; one that finds no room comes again.
+        let entry = (delivery.clone(), what, name.clone());
+        if !self.orphans.contains(&entry) {
+            if self.orphans.len() >= ORPHANS_MAX {
+                return;
+            }
+            self.orphans.push(entry);
+        }
+        self.tell(ToGateway::Result(delivery, ResultMessage::Message(raw.clone())));
+    }
+}
+
+/// Which delivery an answer belongs to.
+enum Found {
+    None,
+    One(usize),
+    /// It may belong to several, or to none of those it could; what its sender hears.
+    Unclear(&'static str),
+}
+
+/// What a result is kept under that belongs to no delivery: the same for the same transaction.
+pub(super) fn orphan(name: &TransactionId) -> DeliveryId {
+    hashed("d_actions-", name.as_str(), DeliveryId::parse)
+}
+
+/// Why a terminal can't tell, in its own words.
+fn error_message(raw: &Bytes) -> Option<String> {
+    let members = Members::of(raw, "")?;
+    members.lenient_text("errorMessage").map(Into::into)
+}
