@@ -44,7 +44,7 @@ pub enum FromClient {
     /// A terminal that acknowledges: its first frame. Ours.
     ///
     /// ```json
-    /// {"action":"resume","journalId":"j_5f","transactionIds":["T-5001"],"voidTransactionIds":[]}
+    /// {"action":"resume","journalId":"j_5f","transactionIds":["T-5001"],"desktopIds":["c_02"],"voidTransactionIds":[]}
     /// ```
     Resume(Resume),
     /// A terminal that acknowledges has stored a `paymentRequest`, and may begin. Ours.
@@ -86,6 +86,9 @@ pub struct Resume {
     pub journal: JournalId,
     /// `transactionIds`: payments that it has stored and that are not yet `paymentRecorded`; at most 256.
     pub payments: Vec<TransactionId>,
+    /// `desktopIds`: what came as `desktopId` with each of these, in the same order. May be left out; then two payments of one
+    /// name can't be told apart, and one that never came may end unknown.
+    pub desktops: Option<Vec<Box<str>>>,
     /// `voidTransactionIds`: the payments whose voids it has stored and that are not yet `voidRecorded`; at most 256. Where
     /// it is left out, `transactionIds` name voids too.
     pub voids: Option<Vec<TransactionId>>,
@@ -130,12 +133,7 @@ impl FromClient {
             },
             "ping" => FromClient::Ping,
             "pong" => FromClient::Pong,
-            "resume" => FromClient::Resume(Resume {
-                journal: journal(&members)?,
-                payments: transactions(&members, "transactionIds")?
-                    .ok_or_else(|| ClientError::required("transactionIds"))?,
-                voids: transactions(&members, "voidTransactionIds")?,
-            }),
+            "resume" => FromClient::Resume(resume(&members)?),
             "paymentReceived" => FromClient::PaymentReceived(transaction(&members)?),
             "paymentResponse" | "paymentComplete" => {
                 let raw = members.required_object("paymentResponse")?;
@@ -166,13 +164,14 @@ impl FromClient {
             FromClient::Payment { terminal_id, payment_request } => {
                 object.text("terminalId", terminal_id).raw("paymentRequest", payment_request)
             }
-            FromClient::Resume(Resume { journal, payments, voids }) => {
+            FromClient::Resume(Resume { journal, payments, desktops, voids }) => {
                 let list = |names: &[TransactionId]| {
                     written(&names.iter().map(TransactionId::as_str).collect::<Vec<_>>())
                 };
                 object
                     .text("journalId", journal.as_str())
                     .raw("transactionIds", &list(payments))
+                    .maybe_raw("desktopIds", desktops.as_ref().map(written).as_deref())
                     .maybe_raw("voidTransactionIds", voids.as_deref().map(list).as_deref())
             }
             FromClient::PaymentReceived(transaction) | FromClient::VoidReceived(transaction) => {
@@ -236,6 +235,23 @@ fn transaction(members: &Members<'_>) -> Result<TransactionId, ClientError> {
 fn status(members: &Members<'_>) -> Result<PaymentStatus, ClientError> {
     PaymentStatus::parse(&members.required_text("status")?)
         .ok_or_else(|| members.must_be("status", "SUCCESS, FAILED, CANCELLED, PENDING or UNKNOWN"))
+}
+
+fn resume(members: &Members<'_>) -> Result<Resume, ClientError> {
+    let journal = journal(members)?;
+    let payments =
+        transactions(members, "transactionIds")?.ok_or_else(|| ClientError::required("transactionIds"))?;
+    let desktops: Option<Vec<Box<str>>> = match members.value("desktopIds")? {
+        Some(raw) => Some(
+            serde_json::from_str(raw.get())
+                .map_err(|_| members.must_be("desktopIds", "an array of strings"))?,
+        ),
+        None => None,
+    };
+    if desktops.as_ref().is_some_and(|desktops| desktops.len() != payments.len()) {
+        return Err(members.must_be("desktopIds", "as many as transactionIds"));
+    }
+    Ok(Resume { journal, payments, desktops, voids: transactions(members, "voidTransactionIds")? })
 }
 
 fn journal(members: &Members<'_>) -> Result<JournalId, ClientError> {
@@ -366,6 +382,10 @@ mod tests {
                 r#"{"action":"resume","journalId":"j","transactionIds":[7]}"#,
                 "transactionIds must be an array of transaction IDs",
             ),
+            (
+                r#"{"action":"resume","journalId":"j","transactionIds":[],"desktopIds":["c"]}"#,
+                "desktopIds must be as many as transactionIds",
+            ),
             (r#"{"action":"voidResponse","transactionId":"T"}"#, "status is required"),
         ] {
             assert_eq!(told(text), format!("Bad Request: {message}"));
@@ -381,11 +401,12 @@ mod tests {
     fn a_terminals_frames_read_as_documented() {
         assert_eq!(
             decode(
-                r#"{"action":"resume","journalId":"j_5f","transactionIds":["T-1","T-2"],"voidTransactionIds":[]}"#
+                r#"{"action":"resume","journalId":"j_5f","transactionIds":["T-1","T-2"],"desktopIds":["c_1","c_1"],"voidTransactionIds":[]}"#
             ),
             Ok(FromClient::Resume(Resume {
                 journal: JournalId::parse("j_5f").expect("an ID"),
                 payments: vec![name("T-1"), name("T-2")],
+                desktops: Some(vec!["c_1".into(), "c_1".into()]),
                 voids: Some(vec![]),
             }))
         );
@@ -456,7 +477,8 @@ mod tests {
                 }),
                 ("[A-Za-z0-9_.-]{1,64}", prop::collection::vec(a_name(), 0..4), prop::option::of(prop::collection::vec(a_name(), 0..4)))
                     .prop_map(|(journal, payments, voids)| {
-                        FromClient::Resume(Resume { journal: JournalId::parse(&journal).expect("an ID"), payments, voids })
+                        let desktops = voids.as_ref().map(|_| payments.iter().map(|name| name.as_str().into()).collect());
+                        FromClient::Resume(Resume { journal: JournalId::parse(&journal).expect("an ID"), payments, desktops, voids })
                     }),
                 a_name().prop_map(FromClient::PaymentReceived),
                 a_name().prop_map(FromClient::VoidReceived),

@@ -54,11 +54,13 @@ pub enum ToClient {
     /// A terminal's result is on the gateway's disk: forget it. Only to a terminal that acknowledges. Ours.
     ///
     /// ```json
-    /// {"action":"paymentRecorded","transactionId":"T-5001","problem":"differs from the recorded result"}
+    /// {"action":"paymentRecorded","transactionId":"T-5001","desktopId":"c_02","problem":"differs from the recorded result"}
     /// ```
     PaymentRecorded {
         /// Which payment's.
         transaction: TransactionId,
+        /// What it came with, where that is known: tells two payments of one name apart.
+        desktop_id: Option<Box<str>>,
         /// Why it could not be used, when it could not (E15).
         problem: Option<String>,
     },
@@ -274,9 +276,12 @@ impl ToClient {
                 .text("timestamp", &complete.timestamp)
                 .maybe_text("groupId", complete.group_id.as_deref())
                 .text("version", VERSION),
-            ToClient::PaymentRecorded { transaction, problem } => Object::action("paymentRecorded")
-                .text("transactionId", transaction.as_str())
-                .maybe_text("problem", problem.as_deref()),
+            ToClient::PaymentRecorded { transaction, desktop_id, problem } => {
+                Object::action("paymentRecorded")
+                    .text("transactionId", transaction.as_str())
+                    .maybe_text("desktopId", desktop_id.as_deref())
+                    .maybe_text("problem", problem.as_deref())
+            }
             ToClient::VoidRequest { transaction, timestamp } => Object::action("voidRequest")
                 .text("transactionId", transaction.as_str())
                 .text("timestamp", timestamp),
@@ -345,9 +350,11 @@ impl ToClient {
                 timestamp: timestamp()?,
                 group_id: text(&members, "groupId")?,
             })),
-            "paymentRecorded" => {
-                ToClient::PaymentRecorded { transaction: transaction(&members)?, problem: problem(&members)? }
-            }
+            "paymentRecorded" => ToClient::PaymentRecorded {
+                transaction: transaction(&members)?,
+                desktop_id: members.text("desktopId")?.map(Into::into),
+                problem: problem(&members)?,
+            },
             "voidRequest" => {
                 ToClient::VoidRequest { transaction: transaction(&members)?, timestamp: timestamp()? }
             }
@@ -456,8 +463,12 @@ mod tests {
                 r#"{"action":"paymentComplete","terminalId":"TERM-001","deviceId":"TERM-001","paymentResponse":{"status":"SUCCESS"},"late":true,"timestamp":"2026-11-20T08:15:00.000Z","groupId":"STORE_AMS","version":"v1"}"#,
             ),
             (
-                ToClient::PaymentRecorded { transaction: name(), problem: None },
-                r#"{"action":"paymentRecorded","transactionId":"T-5001"}"#,
+                ToClient::PaymentRecorded {
+                    transaction: name(),
+                    desktop_id: Some("c_02".into()),
+                    problem: None,
+                },
+                r#"{"action":"paymentRecorded","transactionId":"T-5001","desktopId":"c_02"}"#,
             ),
             (
                 ToClient::VoidRequest { transaction: name(), timestamp: TIME.into() },

@@ -1,7 +1,7 @@
 //! The relay with no sockets: a gateway's desk, a terminal, and a store that is slow, late or broken when told so.
 //!
 //! Each test is named by the rule that it proves. The property tests in `shuffled` hold the invariants of the whole over
-//! random interleavings.
+//! random interleavings; `actions` does the same with a terminal of the Actions dialect.
 
 #[cfg(test)]
 mod message;
@@ -10,6 +10,8 @@ mod pair;
 #[cfg(test)]
 mod terminal;
 
+#[cfg(test)]
+mod actions;
 #[cfg(test)]
 mod admission;
 #[cfg(test)]

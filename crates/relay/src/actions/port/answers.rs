@@ -63,6 +63,9 @@ impl Port {
         };
         let reason = || error_message(&answer.raw);
         self.answered(now, index, composed, &answer.raw, reason);
+        if self.mode == Mode::Acknowledging {
+            self.give_up_namesakes(index);
+        }
     }
 
     pub(super) fn void_answered(&mut self, now: Now, answer: &VoidAnswer) {
@@ -136,7 +139,37 @@ impl Port {
                 let open = named().rfind(|(_, job)| job.is_open());
                 open.or_else(|| named().next_back()).map_or(Found::None, |(index, _)| Found::One(index))
             }
-            _ => Found::Unclear("desktopId is required: this transactionId was used more than once"),
+            (Some(_), Some(_)) => {
+                let mut open = named().filter(|(_, job)| job.is_open());
+                match (open.next(), open.next()) {
+                    // What it has stored came after `paymentRecorded` for the others, so it has none of them any more.
+                    (Some((index, job)), None)
+                        if self.mode == Mode::Acknowledging
+                            && matches!(job.stage, Stage::Out { is_received: true, .. }) =>
+                    {
+                        Found::One(index)
+                    }
+                    _ => Found::Unclear("desktopId is required: this transactionId was used more than once"),
+                }
+            }
+        }
+    }
+
+    /// The terminal has answered one of two payments of the same name, which its `resume` could not tell apart. It has one
+    /// of them at a time, so it never had the other, or does not have it any more.
+    fn give_up_namesakes(&mut self, index: usize) {
+        let Some(name) = self.jobs[index].name.clone() else { return };
+        let delivery = self.jobs[index].delivery.clone();
+        let mut others = Vec::new();
+        for job in &mut self.jobs {
+            let is_resumed = matches!(job.stage, Stage::Out { is_written_here: false, .. });
+            if is_resumed && job.delivery != delivery && job.is(What::Payment, &name) {
+                job.stage = Stage::Reported { is_answer: false };
+                others.push(job.delivery.clone());
+            }
+        }
+        for other in others {
+            self.tell_indeterminate(other, "the terminal had another payment of the same transactionId");
         }
     }
 

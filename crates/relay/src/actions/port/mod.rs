@@ -304,22 +304,23 @@ impl Port {
 
     /// What was told about this delivery is on disk.
     pub fn handle_recorded(&mut self, delivery: &DeliveryId, problem: Option<String>) {
-        let (what, name) = if let Some(job) = self.jobs.iter_mut().find(|job| job.delivery == *delivery) {
-            if let Stage::Reported { is_answer } = job.stage {
-                job.stage = if is_answer { Stage::Finished } else { Stage::GivenUp };
-            }
-            (job.what, job.name.clone())
-        } else if let Some(index) = self.orphans.iter().position(|(orphan, ..)| orphan == delivery) {
-            let (_, what, name) = self.orphans.swap_remove(index);
-            (what, Some(name))
-        } else {
-            return;
-        };
+        let (what, name, desktop_id) =
+            if let Some(job) = self.jobs.iter_mut().find(|job| job.delivery == *delivery) {
+                if let Stage::Reported { is_answer } = job.stage {
+                    job.stage = if is_answer { Stage::Finished } else { Stage::GivenUp };
+                }
+                (job.what, job.name.clone(), job.desktop.clone())
+            } else if let Some(index) = self.orphans.iter().position(|(orphan, ..)| orphan == delivery) {
+                let (_, what, name) = self.orphans.swap_remove(index);
+                (what, Some(name), None)
+            } else {
+                return;
+            };
         self.forget();
         let Some(transaction) = name.filter(|_| self.mode == Mode::Acknowledging) else { return };
         self.write(match what {
             What::Void => ToClient::VoidRecorded { transaction, problem },
-            What::Payment | What::Other => ToClient::PaymentRecorded { transaction, problem },
+            What::Payment | What::Other => ToClient::PaymentRecorded { transaction, desktop_id, problem },
         });
     }
 

@@ -1,5 +1,7 @@
 //! How a port introduces its terminal to the desk: what the ledger knows, then a `hello`, then the `welcome`.
 
+use std::collections::HashSet;
+
 use super::job::{Job, Known, Stage, What};
 use super::{LookFor, Mode, Phase, Port, PortOrder, SILENCE_MAX};
 use crate::actions::frame::Resume;
@@ -83,6 +85,9 @@ impl Port {
                 self.jobs.push(Job::of(known));
             }
         }
+        let has = resume
+            .as_ref()
+            .map(|resume| named(resume, &self.jobs).into_iter().cloned().collect::<HashSet<_>>());
         let mut resumed = Vec::new();
         for job in &mut self.jobs {
             let is_written_here = match job.stage {
@@ -90,7 +95,7 @@ impl Port {
                 Stage::Reported { .. } | Stage::GivenUp | Stage::Finished => continue,
             };
             // What was written to this very socket before the `resume` was read the terminal may still find in it.
-            let has_it = is_written_here || resume.as_ref().is_none_or(|resume| names(resume, job));
+            let has_it = is_written_here || has.as_ref().is_none_or(|has| has.contains(&job.delivery));
             if has_it {
                 job.stage = Stage::Resuming { is_written_here };
                 resumed.push(job.delivery.clone());
@@ -104,7 +109,8 @@ impl Port {
                 self.mode = Mode::Acknowledging;
                 // It is about to say again what became of these: that much of them has to be remembered.
                 for job in &mut self.jobs {
-                    if (job.is_finished() || job.is_given_up()) && names(&resume, job) {
+                    let has_it = has.as_ref().is_some_and(|has| has.contains(&job.delivery));
+                    if has_it && (job.is_finished() || job.is_given_up()) {
                         job.stage = Stage::Reported { is_answer: true };
                     }
                 }
@@ -143,12 +149,19 @@ impl Port {
     }
 }
 
-/// Whether the terminal says that it has this delivery.
-fn names(resume: &Resume, job: &Job) -> bool {
-    let Some(name) = &job.name else { return false };
-    match job.what {
-        What::Payment => resume.payments.contains(name),
-        What::Void => resume.voids.as_ref().unwrap_or(&resume.payments).contains(name),
-        What::Other => false,
+/// The deliveries that a terminal says it has. Where it leaves open which of two it means, both.
+fn named<'a>(resume: &Resume, jobs: &'a [Job]) -> Vec<&'a DeliveryId> {
+    let mut all = Vec::new();
+    for (index, name) in resume.payments.iter().enumerate() {
+        let desktop = resume.desktops.as_ref().and_then(|desktops| desktops.get(index));
+        let bears = |job: &&Job| job.is(What::Payment, name);
+        let is_exact = |job: &Job| desktop.is_some_and(|desktop| job.was_asked_by(desktop));
+        let any_exact = jobs.iter().filter(bears).any(is_exact);
+        let chosen = jobs.iter().filter(bears).filter(|job| !any_exact || is_exact(job));
+        all.extend(chosen.map(|job| &job.delivery));
     }
+    let voids = resume.voids.as_ref().unwrap_or(&resume.payments);
+    let is_void = |job: &&Job| voids.iter().any(|name| job.is(What::Void, name));
+    all.extend(jobs.iter().filter(is_void).map(|job| &job.delivery));
+    all
 }

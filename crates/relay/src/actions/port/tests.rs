@@ -385,6 +385,35 @@ fn no_two_payments_of_one_name_can_be_taken_for_each_other() {
 }
 
 #[test]
+fn of_two_payments_of_one_name_a_terminal_that_acknowledges_means_the_one_that_it_has_stored() {
+    let (mut port, _) = acknowledging(r#""transactionIds":[]"#, vec![]);
+    pay(&mut port, 100, "d_1", "T-1");
+    say(&mut port, 101, &answer("T-1", "FAILED"));
+    port.handle_recorded(&delivery("d_1"), None);
+    pay(&mut port, 102, "d_2", "T-1");
+    // This may be the first one's once more.
+    say(&mut port, 103, &answer("T-1", "FAILED"));
+    assert!(done(&mut port)[1].contains("desktopId is required"));
+    say(&mut port, 104, r#"{"action":"paymentReceived","transactionId":"T-1"}"#);
+    say(&mut port, 105, &answer("T-1", "SUCCESS"));
+    assert_eq!(done(&mut port), ["received d_2", "result d_2 Success"]);
+
+    // After a reconnect it may be either, until it says which.
+    let both =
+        vec![known("d_1", payment("T-1"), Standing::Settled), known("d_2", payment("T-1"), Standing::Open)];
+    let (_, opening) = acknowledging(r#""transactionIds":["T-1"],"desktopIds":["d_1"]"#, both.clone());
+    assert_eq!(opening.resume, []);
+    let (_, opening) = acknowledging(r#""transactionIds":["T-1"],"desktopIds":["c_9"]"#, both.clone());
+    assert_eq!(opening.resume, [delivery("d_2")]);
+    let (mut port, opening) = acknowledging(r#""transactionIds":["T-1"]"#, both);
+    assert_eq!(opening.resume, [delivery("d_2")]);
+    say(&mut port, 101, &answer("T-1", "FAILED"));
+    assert!(done(&mut port)[1].contains("desktopId is required"));
+    say(&mut port, 101, &answer("T-1", "FAILED").replacen('{', r#"{"desktopId":"d_1","#, 1));
+    assert_eq!(done(&mut port), ["result d_1 Failure/Refusal", "indeterminate d_2"]);
+}
+
+#[test]
 fn an_answer_with_the_desktop_id_of_another_is_not_taken() {
     let mut port = plain(vec![]);
     pay(&mut port, 100, "d_1", "T-1");
@@ -469,8 +498,8 @@ fn a_terminal_that_acknowledges_is_asked_for_and_told_by_name() {
     assert_eq!(
         done(&mut port),
         [
-            r#"{"action":"paymentRecorded","transactionId":"T-1"}"#,
-            r#"{"action":"paymentRecorded","transactionId":"T-1","problem":"differs"}"#
+            r#"{"action":"paymentRecorded","transactionId":"T-1","desktopId":"d_1"}"#,
+            r#"{"action":"paymentRecorded","transactionId":"T-1","desktopId":"d_1","problem":"differs"}"#
         ]
     );
 }
