@@ -248,6 +248,7 @@ impl Admin {
             password: PasswordHash(password.sha256()),
             description: new.description.map(str::to_owned),
             created: self.now(),
+            actions: None,
         };
         self.store.create_credential(credential).await?;
         Ok(ShownCredential { id, username, password, api_key })
@@ -348,7 +349,7 @@ impl From<CodeError> for AdminError {
         let text = error.to_string();
         match error {
             CodeError::Missing(_) => AdminError::Missing(text),
-            CodeError::InInventory { .. } => AdminError::Refused(text),
+            CodeError::InInventory { .. } | CodeError::ActionsTerminal(_) => AdminError::Refused(text),
             CodeError::Store(error) => error.into(),
         }
     }
@@ -360,7 +361,11 @@ impl From<CredentialError> for AdminError {
         match error {
             CredentialError::AlreadyExists(_) => AdminError::AlreadyExists(text),
             CredentialError::Missing(_) => AdminError::Missing(text),
-            CredentialError::EmptyScope => AdminError::Refused(text),
+            CredentialError::EmptyScope
+            | CredentialError::GroupOutOfScope(_)
+            | CredentialError::MerchantHasStores(_)
+            | CredentialError::TerminalElsewhere { .. }
+            | CredentialError::BoardedTerminal(_) => AdminError::Refused(text),
             CredentialError::Store(error) => error.into(),
         }
     }

@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use super::role::Roles;
 use super::{Denied, Role};
+use crate::store::actions::ActionsFacts;
 use crate::store::{CompanyCode, Credential, CredentialId, Place, Scope};
 
 /// Who calls.
@@ -17,6 +18,8 @@ pub(crate) struct Caller {
     pub(crate) scope: Scope,
     /// What it may do there.
     pub(crate) roles: Roles,
+    /// What it is to the Actions API, if it may speak that.
+    pub(crate) actions: Option<ActionsFacts>,
 }
 
 impl Caller {
@@ -58,7 +61,13 @@ impl From<Credential> for Caller {
     fn from(credential: Credential) -> Caller {
         // A name that this release doesn't know, as after a step back from a newer one, opens nothing.
         let roles = credential.roles.iter().filter_map(|name| name.parse::<Role>().ok()).collect();
-        Caller { credential: credential.id, company: credential.company, scope: credential.scope, roles }
+        Caller {
+            credential: credential.id,
+            company: credential.company,
+            scope: credential.scope,
+            roles,
+            actions: credential.actions,
+        }
     }
 }
 
@@ -80,6 +89,7 @@ mod tests {
             description: None,
             created: WallMs(0),
             revoked: None,
+            actions: None,
         }))
     }
 

@@ -53,6 +53,9 @@ pub(crate) enum NoCode {
     /// A terminal in inventory can't be boarded.
     #[error("the terminal is in inventory")]
     InInventory(Place),
+    /// One that speaks the Actions API boards with its key.
+    #[error("the terminal is an Actions terminal, which connects with its API key")]
+    ActionsTerminal,
     /// The store failed.
     #[error(transparent)]
     Store(#[from] StoreError),
@@ -77,6 +80,7 @@ impl Boarding {
         self.make_code(poi).await.map_err(|error| match error {
             CodeError::Missing(_) => NoCode::Unknown,
             CodeError::InInventory { place, .. } => NoCode::InInventory(place),
+            CodeError::ActionsTerminal(_) => NoCode::ActionsTerminal,
             CodeError::Store(error) => NoCode::Store(error),
         })
     }

@@ -62,6 +62,10 @@ impl From<NoCode> for Problem {
                      that represents one."
                 ),
             ),
+            NoCode::ActionsTerminal => Problem::new(
+                StatusCode::UNPROCESSABLE_ENTITY,
+                "The terminal is an Actions terminal: it connects with its API key, and is not boarded with a code.",
+            ),
             NoCode::Store(error) => {
                 tracing::error!(%error, "no boarding code, because the store failed");
                 Problem::try_again(StatusCode::SERVICE_UNAVAILABLE, "No code was made. Try again.")

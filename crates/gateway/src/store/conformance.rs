@@ -1,5 +1,7 @@
 //! One suite for every store. [`conformance_tests!`] makes a test of each function here for one kind of [`Database`].
 
+mod actions;
+
 use std::hash::{BuildHasher as _, RandomState};
 use std::net::IpAddr;
 use std::pin::Pin;
@@ -25,6 +27,8 @@ use super::{
     PasswordHash, Place, Scope, Store, StoreCode, StoreDetails, StoreStatus, TERMINALS_PER_PAGE, Terminal,
     TokenHash, TokenState, WallClock,
 };
+
+pub(in crate::store) use actions::*;
 
 /// A database that no other test knows.
 pub(super) trait Database {
@@ -74,6 +78,25 @@ macro_rules! conformance_tests {
             a_credential_is_found_by_key_and_by_user_name,
             a_credential_is_unique_and_stays_in_its_company,
             a_revoked_credential_is_listed_and_not_found,
+            an_actions_credential_is_found_with_its_facts,
+            a_group_is_a_place_that_the_credential_reaches,
+            an_actions_terminal_is_added_to_the_fleet_or_stands_there_already,
+            a_terminal_and_its_device_id_are_free_again_once_their_key_is_revoked,
+            a_device_is_looked_for_in_the_desktops_own_groups_first,
+            actions_terminals_are_listed_by_group,
+            groups_are_found_by_what_they_are_called,
+            an_actions_terminal_boards_with_its_key,
+            a_terminal_boards_with_its_key_or_with_a_code,
+            a_transaction_begins_once_within_48_hours,
+            a_transaction_is_kept_as_it_was_begun,
+            a_transaction_is_completed_once,
+            what_was_given_up_stays_open_for_its_result,
+            what_waits_for_a_desktop_comes_in_order_and_to_nobody_else,
+            a_late_note_of_telling_is_about_what_was_told,
+            a_success_is_read_or_voided_and_never_both,
+            a_void_that_failed_may_be_tried_again,
+            what_is_not_finished_is_found_after_a_restart,
+            open_requests_are_those_that_are_not_decided,
         );
     };
     ($database:ty: $($rule:ident,)+) => {
@@ -1081,6 +1104,7 @@ fn credential(n: u8, scope: Scope) -> NewCredential {
         password: PasswordHash([100 + n; 32]),
         description: Some("tills".into()),
         created: START,
+        actions: None,
     }
 }
 

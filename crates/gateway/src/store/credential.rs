@@ -2,6 +2,7 @@
 
 use relay::WallMs;
 
+use super::actions::ActionsFacts;
 use super::fleet::{code, hash};
 use super::{CompanyCode, MerchantCode};
 
@@ -49,6 +50,8 @@ pub(crate) struct NewCredential {
     pub(crate) description: Option<String>,
     /// When it was made.
     pub(crate) created: WallMs,
+    /// What it is to the Actions API, if it may speak that.
+    pub(crate) actions: Option<ActionsFacts>,
 }
 
 /// An API credential.
@@ -72,4 +75,6 @@ pub(crate) struct Credential {
     pub(crate) created: WallMs,
     /// When it was ended; none while it is good.
     pub(crate) revoked: Option<WallMs>,
+    /// What it is to the Actions API, if it may speak that.
+    pub(crate) actions: Option<ActionsFacts>,
 }

@@ -4,7 +4,8 @@ use std::path::PathBuf;
 
 use nexo::PoiId;
 
-use super::{CompanyCode, CredentialId, MerchantCode, StoreCode};
+use super::actions::{ActionsDeviceId, Group};
+use super::{CompanyCode, CredentialId, MerchantCode, Place, StoreCode};
 
 type Source = Box<dyn std::error::Error + Send + Sync>;
 
@@ -119,6 +120,10 @@ pub(crate) enum Entity {
     Username(String),
     /// An API key, which is not shown.
     Key,
+    /// The API credential of an Actions terminal.
+    KeyOfTerminal(PoiId),
+    /// A device ID of the Actions API.
+    Device(ActionsDeviceId, Group),
 }
 
 impl std::fmt::Display for Entity {
@@ -131,6 +136,8 @@ impl std::fmt::Display for Entity {
             Entity::Credential(id) => write!(f, "API credential {id}"),
             Entity::Username(name) => write!(f, "user name {name}"),
             Entity::Key => f.write_str("API key"),
+            Entity::KeyOfTerminal(poi) => write!(f, "API credential of Actions terminal {poi}"),
+            Entity::Device(device, group) => write!(f, "device {device} in group {} ({group})", group.id()),
         }
     }
 }
@@ -226,7 +233,37 @@ pub(crate) enum CredentialError {
     /// A scope of no merchant account at all.
     #[error("a scope of merchant accounts names one at least")]
     EmptyScope,
+    /// A group of the Actions API that the scope does not reach.
+    #[error("group {id} ({0}) is not at a merchant account that the credential is for", id = .0.id())]
+    GroupOutOfScope(Group),
+    /// A merchant account with stores is no group itself.
+    #[error("merchant account {0} has stores, which are its groups: name one of them")]
+    MerchantHasStores(MerchantCode),
+    /// A terminal can only be at one place.
+    #[error("terminal {poi} is somewhere else: {place}")]
+    TerminalElsewhere {
+        /// The terminal.
+        poi: PoiId,
+        /// Where it is.
+        place: Place,
+    },
+    /// A terminal is either a link terminal or an Actions terminal.
+    #[error("terminal {0} is boarded as a link terminal: name another POIID")]
+    BoardedTerminal(PoiId),
     /// The database failed.
     #[error(transparent)]
     Store(#[from] StoreError),
+}
+
+impl From<FleetError> for CredentialError {
+    fn from(error: FleetError) -> CredentialError {
+        match error {
+            FleetError::AlreadyExists(entity) => CredentialError::AlreadyExists(entity),
+            FleetError::Missing(entity) => CredentialError::Missing(entity),
+            FleetError::MerchantHasStores(merchant) | FleetError::HoldsInStoreTerminals { merchant, .. } => {
+                CredentialError::MerchantHasStores(merchant)
+            }
+            FleetError::Store(error) => CredentialError::Store(error),
+        }
+    }
 }

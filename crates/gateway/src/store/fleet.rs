@@ -307,6 +307,9 @@ pub(crate) enum CodeError {
         /// Where it is.
         place: Place,
     },
+    /// One that speaks the Actions API boards with its key.
+    #[error("terminal {0} is an Actions terminal, which connects with its API key: revoke that first")]
+    ActionsTerminal(PoiId),
     /// The database failed.
     #[error(transparent)]
     Store(#[from] StoreError),

@@ -3,6 +3,9 @@
 //! [`Store`] is all that the rest of the gateway knows of a database. What must stay true of every implementation is
 //! said there, and the suite in `conformance.rs` holds each of them to it.
 
+#[cfg_attr(not(test), expect(dead_code, reason = "who uses all of it, the Actions API, is still to come"))]
+pub(crate) mod actions;
+
 mod credential;
 mod error;
 mod fleet;
@@ -57,7 +60,7 @@ pub(crate) const TERMINALS_PER_PAGE: usize = 1_000;
 /// another process's lock).
 ///
 /// **Cancel safety.** Dropping an answer withdraws nothing: what was queued still runs.
-pub(crate) trait Store: fmt::Debug + Send + Sync + 'static {
+pub(crate) trait Store: actions::ActionsStore + fmt::Debug + Send + Sync + 'static {
     /// Queues one ledger op; never blocks. When its lane is full the answer is
     /// [`LedgerError::Full`](relay::ledger::LedgerError::Full) at once and nothing was taken.
     fn submit(&self, op: Op, answer: LedgerAnswer);
@@ -148,11 +151,11 @@ pub(crate) trait Store: fmt::Debug + Send + Sync + 'static {
     /// 48 hours ago.
     fn token_standing(&self, token: TokenHash) -> Pending<Option<TokenStanding>>;
 
-    /// Keeps an API credential.
+    /// Keeps an API credential. The terminal of an Actions terminal's is added to the fleet, at its group, if it is not there.
     ///
     /// # Errors
     /// [`CredentialError::AlreadyExists`] for an ID, user name or key in use, [`CredentialError::Missing`] for a company
-    /// or merchant account that isn't there, and [`CredentialError::EmptyScope`].
+    /// or merchant account that isn't there, and [`CredentialError::EmptyScope`]; all others are about the Actions API.
     fn create_credential(&self, credential: NewCredential) -> Pending<(), CredentialError>;
 
     /// All credentials of a company, revoked ones too, in the order in which they were made.

@@ -17,12 +17,13 @@ const APPLICATION_ID: i64 = 0x5467_6174;
 
 /// Each brings the database from the version before to its own, which is its place in this list, from 1. One that was
 /// released is never changed, and the release before must be able to work with what it leaves.
-const MIGRATIONS: [&str; 5] = [
+const MIGRATIONS: [&str; 6] = [
     include_str!("migrations/0001_fleet.sql"),
     include_str!("migrations/0002_ledger.sql"),
     include_str!("migrations/0003_credentials.sql"),
     include_str!("migrations/0004_webhook_owed.sql"),
     include_str!("migrations/0005_narrow_history.sql"),
+    include_str!("migrations/0006_actions.sql"),
 ];
 
 /// How long a transaction waits for another process's. Less than the 2 s that an admission may take, so that a POS hears
@@ -32,7 +33,7 @@ const BUSY_TIMEOUT: Duration = Duration::from_millis(1_500);
 /// How often opening is tried while another process is just making the same database.
 const OPEN_TRIES: u32 = 5;
 
-/// Statements that a connection keeps prepared; there are some sixty.
+/// Statements that a connection keeps prepared; there are some eighty.
 const STATEMENTS_KEPT: usize = 128;
 
 /// Pages that gather in the write-ahead log before the writer moves them itself (64 MiB), should the checkpointer not get

@@ -3,6 +3,7 @@
 use relay::WallMs;
 use rusqlite::{Connection, Row, ToSql, params};
 
+use super::actions;
 use super::columns::Columns;
 use super::fleet::{self, execute, list, one};
 use crate::store::{
@@ -57,7 +58,7 @@ pub(super) fn create(connection: &Connection, new: &NewCredential) -> Result<(),
             ON CONFLICT DO NOTHING";
         execute(connection, sql, [new.id.as_str(), new.company.as_str(), merchant.as_str()])?;
     }
-    Ok(())
+    actions::keep_facts(connection, new)
 }
 
 pub(super) fn revoke(connection: &Connection, id: &CredentialId, at: WallMs) -> Result<bool, StoreError> {
@@ -67,7 +68,7 @@ pub(super) fn revoke(connection: &Connection, id: &CredentialId, at: WallMs) -> 
 
 /// The columns that [`credential_of`] reads.
 const CREDENTIAL: &str = "SELECT id, company, scope, roles, username, password_hash, description, created_at,
-    revoked_at FROM api_credentials";
+    revoked_at, actions, actions_secret FROM api_credentials";
 
 pub(super) fn of_company(
     connection: &Connection,
@@ -96,6 +97,7 @@ fn credential_of(connection: &Connection, row: &Row<'_>) -> Result<Credential, S
         "merchants" => Scope::Merchants(merchants_of(connection, &id)?),
         _ => return Err(columns.bad("scope", format_args!("expected a scope, got {word:?}"))),
     };
+    let actions = actions::facts_of(connection, &columns, &id)?;
     Ok(Credential {
         id,
         company: columns.parse("company", CompanyCode::parse)?,
@@ -106,6 +108,7 @@ fn credential_of(connection: &Connection, row: &Row<'_>) -> Result<Credential, S
         description: columns.get("description")?,
         created: columns.moment("created_at")?,
         revoked: columns.moment_option("revoked_at")?,
+        actions,
     })
 }
 

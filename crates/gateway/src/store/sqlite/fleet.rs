@@ -7,6 +7,7 @@ use nexo::PoiId;
 use relay::{JournalId, WallMs};
 use rusqlite::{Connection, OptionalExtension as _, Params, Row, params};
 
+use super::actions;
 use super::columns::Columns;
 use crate::store::{
     BoardRefused, Boarded, CodeError, CodeHash, Company, CompanyCode, Entity, FleetError, MerchantAccount,
@@ -87,7 +88,11 @@ pub(super) fn add_terminal(connection: &Connection, terminal: &NewTerminal) -> R
 }
 
 /// Whether a terminal of this company may come to this place.
-fn check_place(connection: &Connection, company: &CompanyCode, place: &Place) -> Result<(), FleetError> {
+pub(super) fn check_place(
+    connection: &Connection,
+    company: &CompanyCode,
+    place: &Place,
+) -> Result<(), FleetError> {
     company_is_there(connection, company)?;
     if let Some(merchant) = place.merchant()
         && merchant_account(connection, merchant)?.is_none_or(|account| account.company != *company)
@@ -267,6 +272,9 @@ pub(super) fn make_boarding_code(
     if !terminal.place.is_in_store() {
         return Err(CodeError::InInventory { poi: poi.clone(), place: terminal.place });
     }
+    if actions::actions_terminal(connection, poi)?.is_some() {
+        return Err(CodeError::ActionsTerminal(poi.clone()));
+    }
     let sql = "INSERT INTO boarding_codes (poi_id, code_hash, expires_at) VALUES (?1, ?2, ?3)
         ON CONFLICT DO UPDATE SET code_hash = excluded.code_hash, expires_at = excluded.expires_at, used_at = NULL";
     Ok(execute(connection, sql, params![poi.as_str(), code.0, expires.0])?)
@@ -288,7 +296,10 @@ pub(super) fn board(
     attempt: &BoardingAttempt,
 ) -> Result<Result<Terminal, BoardRefused>, StoreError> {
     match may_board(connection, attempt)? {
-        Ok(()) => take_on(connection, attempt).map(Ok),
+        Ok(()) => {
+            take_on(connection, &attempt.poi, &attempt.journal, attempt.token, attempt.now)?;
+            used_code(connection, attempt).map(Ok)
+        }
         Err(BoardRefused::WrongCode) => {
             count_wrong_code(connection, attempt)?;
             Ok(Err(BoardRefused::WrongCode))
@@ -329,9 +340,15 @@ fn may_board(
     })
 }
 
-/// The code is good: the former token ends, and this one begins.
-fn take_on(connection: &Connection, attempt: &BoardingAttempt) -> Result<Terminal, StoreError> {
-    let (poi, now) = (attempt.poi.as_str(), attempt.now);
+/// The former token ends, and this one begins.
+pub(super) fn take_on(
+    connection: &Connection,
+    poi: &PoiId,
+    journal: &JournalId,
+    token: TokenHash,
+    now: WallMs,
+) -> Result<(), StoreError> {
+    let poi = poi.as_str();
     execute(connection, "DELETE FROM ended_tokens WHERE ended_at <= ?1", [now.minus(ENDED_TOKEN).0])?;
     execute(
         connection,
@@ -347,8 +364,13 @@ fn take_on(connection: &Connection, attempt: &BoardingAttempt) -> Result<Termina
             attempt = CASE WHEN journal_id IS ?4 THEN attempt ELSE 0 END,
             epoch = epoch + (journal_id IS NOT NULL)
         WHERE poi_id = ?1",
-        params![poi, attempt.token.0, now.0, attempt.journal.as_str()],
-    )?;
+        params![poi, token.0, now.0, journal.as_str()],
+    )
+}
+
+/// The code was good, and is no more; the terminal as it is now.
+fn used_code(connection: &Connection, attempt: &BoardingAttempt) -> Result<Terminal, StoreError> {
+    let (poi, now) = (attempt.poi.as_str(), attempt.now);
     let sql = "UPDATE boarding_codes SET used_at = coalesce(used_at, ?2) WHERE poi_id = ?1";
     execute(connection, sql, params![poi, now.0])?;
     execute(connection, "DELETE FROM boarding_failures WHERE kind = 'terminal' AND name = ?1", [poi])?;

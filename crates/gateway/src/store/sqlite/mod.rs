@@ -5,6 +5,7 @@
 //! take turns, and one that waits longer than 1.5 s fails. A failed one leaves nothing behind, and the next is tried as if
 //! nothing had been.
 
+mod actions;
 mod checkpoint;
 mod columns;
 mod connect;

@@ -8,7 +8,7 @@ use std::time::{Duration, Instant};
 
 use bytes::Bytes;
 use nexo::Kept;
-use relay::ledger::{Evidence, EvidenceKind, LedgerError, Op, Outcome, Refused, Reply, Told};
+use relay::ledger::{Evidence, EvidenceKind, Lane, LedgerError, Op, Outcome, Refused, Reply, Told};
 use relay::{CallId, DeliveryId, ExchangeId, WallMs};
 use rusqlite::Connection;
 use tempfile::TempDir;
@@ -124,9 +124,9 @@ fn a_database_of_a_newer_version_is_refused() {
     file.connect().pragma_update(None, "user_version", 1000).unwrap();
     let before = std::fs::read(&file.path).unwrap();
     let error = SqliteStore::open(&file.path, TestClock::new().wall()).unwrap_err();
-    assert!(matches!(error, OpenError::NewerVersion { found: 1000, known: 5, .. }), "{error:?}");
+    assert!(matches!(error, OpenError::NewerVersion { found: 1000, known: 6, .. }), "{error:?}");
     assert!(
-        error.to_string().contains("has version 1000, and this tillgate knows versions up to 5"),
+        error.to_string().contains("has version 1000, and this tillgate knows versions up to 6"),
         "{error}"
     );
     assert_eq!(std::fs::read(&file.path).unwrap(), before);
@@ -196,6 +196,36 @@ fn processes_that_make_the_same_database_at_once_share_it() {
         for store in &opened {
             assert!(store.company(&company("ACME")).await.unwrap().is_some());
         }
+    });
+}
+
+#[test]
+fn a_database_of_an_earlier_release_is_brought_up_to_date_with_what_is_in_it() {
+    let file = SqliteFile::fresh();
+    let connection = file.connect();
+    let before = [
+        include_str!("migrations/0001_fleet.sql"),
+        include_str!("migrations/0002_ledger.sql"),
+        include_str!("migrations/0003_credentials.sql"),
+        include_str!("migrations/0004_webhook_owed.sql"),
+        include_str!("migrations/0005_narrow_history.sql"),
+        "INSERT INTO ledger_facts (id, complete_since) VALUES (1, 5); INSERT INTO companies (code) VALUES ('ACME');
+        INSERT INTO api_credentials (id, company, scope, roles, key_hash, username, password_hash, created_at)
+        VALUES ('c1', 'ACME', 'company', '[]', zeroblob(32), 'ws_1@Company.ACME', zeroblob(32), 7);
+        PRAGMA application_id = 0x54676174; PRAGMA user_version = 5",
+    ];
+    before.iter().for_each(|sql| connection.execute_batch(sql).unwrap());
+    drop(connection);
+    let store = file.open_sqlite();
+    run(async {
+        let found = store.credential_by_key(KeyHash([0; 32])).await.unwrap().unwrap();
+        assert_eq!((found.id.as_str(), found.actions), ("c1", None));
+        assert_eq!(store.facts().await.unwrap().complete_since, WallMs(5));
+        // The release before writes no column that it does not know.
+        let sql = "INSERT INTO api_credentials (id, company, scope, roles, key_hash, username, password_hash, created_at)
+            VALUES ('c2', 'ACME', 'company', '[]', randomblob(32), 'ws_2@Company.ACME', zeroblob(32), 7)";
+        file.connect().execute_batch(sql).unwrap();
+        assert_eq!(store.credentials(&company("ACME")).await.unwrap().len(), 2);
     });
 }
 
@@ -517,6 +547,34 @@ fn the_log_does_not_grow_with_what_is_written() {
     assert!(log < 130_000_000, "{log} bytes");
 }
 
+#[test]
+fn a_write_that_may_be_repeated_is_and_one_beside_it_that_fails_fails_alone() {
+    let file = SqliteFile::fresh();
+    let store = file.open_sqlite();
+    let company = |code: &'static str| {
+        let insert = move |connection: &Connection| {
+            connection.execute("INSERT INTO companies (code) VALUES (?1)", [code])?;
+            Ok(connection.query_row("SELECT count(*) FROM companies", [], |row| row.get::<_, i64>(0))?)
+        };
+        store.writer.write_repeatable(Lane::Money, 0, insert)
+    };
+    run(async {
+        let (release, holding) = hold_writer(&store);
+        // Not in the batch of what holds the writer, which is a write that can't be repeated.
+        let (first, second) = (company("ONE"), store.ask(admission(1)));
+        let (broken, last) = (company("ONE"), company("TWO"));
+        let note = store.writer.write_repeatable(Lane::Rest, 0, |_| Ok(7));
+        drop(release);
+        holding.await.unwrap();
+        assert_eq!(first.await.unwrap(), 1);
+        assert!(matches!(second.await, Ok(Reply::Admitted(_))));
+        let error = broken.await.unwrap_err();
+        assert!(error.to_string().contains("UNIQUE constraint failed"), "{error}");
+        assert_eq!((last.await.unwrap(), note.await.unwrap()), (2, 7));
+        assert!(is_admitted(&store, 1).await);
+    });
+}
+
 // ---- The rows behind it ----
 
 #[test]
@@ -571,6 +629,7 @@ fn a_row_that_is_not_valid_is_named() {
             password: PasswordHash([1; 32]),
             description: None,
             created: START,
+            actions: None,
         };
         bench.store.create_credential(new).await.unwrap();
         bench.op(admission(1)).await;
@@ -654,6 +713,43 @@ fn what_is_asked_often_is_found_by_an_index() {
         ),
         ("SELECT * FROM api_credentials WHERE key_hash = ?1".into(), "sqlite_autoindex_api_credentials_2"),
         ("SELECT * FROM terminals WHERE token_hash = ?1".into(), "sqlite_autoindex_terminals_2"),
+        (
+            "SELECT * FROM actions_terminals WHERE poi_id = ?1".into(),
+            "actions_terminals_by_poi",
+        ),
+        (
+            "SELECT * FROM actions_terminals WHERE company = ?1 AND device_id = ?2 AND merchant = ?3 AND store IS ?4"
+                .into(),
+            "actions_terminals_by_device",
+        ),
+        (
+            "SELECT * FROM actions_terminals WHERE merchant = ?1 AND store IS ?2 AND poi_id > ?3 ORDER BY poi_id"
+                .into(),
+            "actions_terminals_of_group",
+        ),
+        (
+            "SELECT * FROM actions_transactions WHERE credential = ?1 AND transaction_id = ?2 ORDER BY seq DESC LIMIT 1"
+                .into(),
+            "actions_transactions_by_id",
+        ),
+        (
+            "SELECT * FROM actions_transactions WHERE poi_id = ?1 AND service_id = ?2 AND company = ?3
+            ORDER BY seq DESC LIMIT 1"
+                .into(),
+            "actions_transactions_by_service",
+        ),
+        (
+            "SELECT * FROM actions_transactions WHERE credential = ?1 AND desktop_device = ?2
+                AND told_at IS NULL AND edition > 0 AND void <> 'pending' ORDER BY edition_at, seq LIMIT ?3"
+                .into(),
+            "actions_transactions_untold",
+        ),
+        (
+            "SELECT * FROM actions_transactions INDEXED BY actions_transactions_unfinished
+            WHERE (completed_at IS NULL OR void = 'pending') AND seq > ?1 ORDER BY seq LIMIT ?2"
+                .into(),
+            "actions_transactions_unfinished",
+        ),
         (
             "SELECT * FROM terminals WHERE merchant = ?1 AND store = ?2 AND poi_id > ?3 ORDER BY poi_id"
                 .into(),

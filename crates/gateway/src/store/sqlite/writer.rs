@@ -118,6 +118,9 @@ trait Command: Send {
     /// Runs inside the transaction and keeps its answer. False when it is to be rolled back.
     fn run(&mut self, connection: &Connection) -> bool;
 
+    /// Whether it may be run once more after it was rolled back.
+    fn is_repeatable(&self) -> bool;
+
     /// Gives the answer that was kept, or the failure of the transaction.
     fn answer(self: Box<Self>, failed: Option<StoreError>);
 }
@@ -165,10 +168,38 @@ impl Writer {
         F: FnOnce(&Connection) -> Result<T, E> + Send + 'static,
     {
         let (sender, receiver) = oneshot::channel();
-        let command = Write { work: Some(work), result: None, sender };
-        let job = Job { bytes: JOB_BYTES, work: Work::Command(Box::new(command)) };
-        match self.shared.queue(Lane::Money, MONEY_JOBS_MAX, job) {
-            Ok(()) => Box::pin(async { receiver.await.unwrap_or_else(|_| Err(StoreError::Closed.into())) }),
+        self.command(Lane::Money, 0, Box::new(Write { work: Some(work), result: None, sender }), receiver)
+    }
+
+    /// Queues a write that goes with payments all day: it may be run twice, so that its batch needs no savepoints.
+    /// `bytes` is what it brings along.
+    pub(super) fn write_repeatable<T, F>(&self, lane: Lane, bytes: usize, work: F) -> Pending<T>
+    where
+        T: Send + 'static,
+        F: Fn(&Connection) -> Result<T, StoreError> + Send + 'static,
+    {
+        let (sender, receiver) = oneshot::channel();
+        self.command(lane, bytes, Box::new(RepeatableWrite { work, result: None, sender }), receiver)
+    }
+
+    fn command<T, E>(
+        &self,
+        lane: Lane,
+        bytes: usize,
+        command: Box<dyn Command>,
+        answer: oneshot::Receiver<Result<T, E>>,
+    ) -> Pending<T, E>
+    where
+        T: Send + 'static,
+        E: From<StoreError> + Send + 'static,
+    {
+        let jobs_max = match lane {
+            Lane::Money => MONEY_JOBS_MAX,
+            Lane::Rest => REST_JOBS_MAX,
+        };
+        let job = Job { bytes: JOB_BYTES + bytes, work: Work::Command(command) };
+        match self.shared.queue(lane, jobs_max, job) {
+            Ok(()) => Box::pin(async { answer.await.unwrap_or_else(|_| Err(StoreError::Closed.into())) }),
             Err(refused) => Box::pin(std::future::ready(Err(refused.0.into()))),
         }
     }
@@ -341,18 +372,20 @@ impl Worker {
     /// are undone and come back, to be run one by one. Jobs that can't be run twice come back at once.
     fn run_all_at_once(
         &self,
-        batch: Vec<Job>,
+        mut batch: Vec<Job>,
         ran: &mut Vec<Ran>,
     ) -> Result<Option<Vec<Job>>, (rusqlite::Error, Vec<Job>)> {
-        if batch.iter().any(|job| matches!(job.work, Work::Command(_))) {
+        if batch.iter().any(|job| matches!(&job.work, Work::Command(command) if !command.is_repeatable())) {
             return Ok(Some(batch));
         }
-        let apply = |job: &Job| match &job.work {
-            Work::Op(op, _) => ledger::apply(&self.connection, op, &*self.clock).ok(),
-            Work::Command(_) => None,
-        };
-        let replies: Vec<Reply> = batch.iter().map_while(apply).collect();
-        if replies.len() < batch.len() {
+        let mut replies = Vec::with_capacity(batch.len());
+        let all_ran = batch.iter_mut().all(|job| match &mut job.work {
+            Work::Op(op, _) => {
+                ledger::apply(&self.connection, op, &*self.clock).map(|reply| replies.push(reply)).is_ok()
+            }
+            Work::Command(command) => command.run(&self.connection),
+        });
+        if !all_ran {
             let begun_again = match self.connection.is_autocommit() {
                 true => Ok(()), // SQLite itself has rolled back.
                 false => self.execute("ROLLBACK"),
@@ -362,9 +395,11 @@ impl Worker {
                 Err(error) => Err((error, batch)),
             };
         }
-        ran.extend(batch.into_iter().zip(replies).filter_map(|(job, reply)| match job.work {
-            Work::Op(_, answer) => Some(Ran::Op(answer, Ok(reply))),
-            Work::Command(_) => None,
+        let mut replies = replies.into_iter();
+        ran.extend(batch.into_iter().map(|job| match job.work {
+            // Each op has left a reply, in order.
+            Work::Op(_, answer) => Ran::Op(answer, replies.next().ok_or(LedgerError::Failed)),
+            Work::Command(command) => Ran::Command(command),
         }));
         Ok(None)
     }
@@ -523,15 +558,50 @@ where
         matches!(self.result, Some(Ok(_)))
     }
 
+    fn is_repeatable(&self) -> bool {
+        false
+    }
+
     fn answer(self: Box<Self>, failed: Option<StoreError>) {
-        let result = match (failed, self.result) {
-            // What it found out by itself says more than that its transaction went down.
-            (Some(_), Some(Err(error))) | (None, Some(Err(error))) => Err(error),
-            (Some(error), _) => Err(error.into()),
-            (None, Some(Ok(value))) => Ok(value),
-            (None, None) => Err(StoreError::Closed.into()),
-        };
-        let _ = self.sender.send(result);
+        let _ = self.sender.send(what_became(failed, self.result));
+    }
+}
+
+struct RepeatableWrite<T, F> {
+    work: F,
+    result: Option<Result<T, StoreError>>,
+    sender: oneshot::Sender<Result<T, StoreError>>,
+}
+
+impl<T, F> Command for RepeatableWrite<T, F>
+where
+    T: Send,
+    F: Fn(&Connection) -> Result<T, StoreError> + Send,
+{
+    fn run(&mut self, connection: &Connection) -> bool {
+        self.result.insert((self.work)(connection)).is_ok()
+    }
+
+    fn is_repeatable(&self) -> bool {
+        true
+    }
+
+    fn answer(self: Box<Self>, failed: Option<StoreError>) {
+        let _ = self.sender.send(what_became(failed, self.result));
+    }
+}
+
+/// The answer to a write that has run, or has not.
+fn what_became<T, E: From<StoreError>>(
+    failed: Option<StoreError>,
+    result: Option<Result<T, E>>,
+) -> Result<T, E> {
+    match (failed, result) {
+        // What it found out by itself says more than that its transaction went down.
+        (Some(_), Some(Err(error))) | (None, Some(Err(error))) => Err(error),
+        (Some(error), _) => Err(error.into()),
+        (None, Some(Ok(value))) => Ok(value),
+        (None, None) => Err(StoreError::Closed.into()),
     }
 }
 
