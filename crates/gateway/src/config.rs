@@ -14,6 +14,9 @@
 //!
 //! [limits]
 //! requests_per_second = 50
+//!
+//! [secrets]
+//! key_file = "/etc/tillgate/secrets.key"
 //! ```
 
 use std::fmt;
@@ -66,6 +69,9 @@ pub struct Config {
     pub drain_max: Duration,
     /// How much any one caller or terminal may have at once.
     pub limits: Limits,
+    /// Holds the key of the secrets that the database keeps sealed. None: `secrets.key` in the data directory, made when it is
+    /// needed first.
+    pub secrets_key_file: Option<PathBuf>,
     /// How long slow and silent clients are waited for. Not in the file.
     pub patience: Patience,
 }
@@ -142,6 +148,7 @@ impl Default for Config {
             body_limit: BODY_LIMIT,
             drain_max: DRAIN_MAX,
             limits: Limits::default(),
+            secrets_key_file: None,
             patience: Patience::default(),
         }
     }
@@ -184,6 +191,7 @@ impl Config {
                 .drain_max_seconds
                 .map_or(defaults.drain_max, |DrainSeconds(s)| Duration::from_secs(s)),
             limits: read.limits,
+            secrets_key_file: read.secrets.key_file.map(|file| near.join(file)),
             patience: defaults.patience,
         })
     }
@@ -247,6 +255,14 @@ struct File {
     drain_max_seconds: Option<DrainSeconds>,
     #[serde(default)]
     limits: Limits,
+    #[serde(default)]
+    secrets: SecretsTable,
+}
+
+#[derive(Default, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct SecretsTable {
+    key_file: Option<PathBuf>,
 }
 
 #[derive(Deserialize)]
@@ -344,6 +360,8 @@ mod tests {
             [limits]
             requests_per_second = 5
             exchanges_per_terminal = 2
+            [secrets]
+            key_file = "secrets.key"
             "#,
         )
         .unwrap();
@@ -356,6 +374,7 @@ mod tests {
         assert_eq!(config.hosts, ["pay.example.com".parse().unwrap()]);
         let expected = Limits { requests_per_second: 5, exchanges_per_terminal: 2, ..Limits::default() };
         assert_eq!(config.limits, expected);
+        assert_eq!(config.secrets_key_file, Some("/etc/tillgate/secrets.key".into()));
     }
 
     #[test]

@@ -2,7 +2,8 @@
 //!
 //! Identifiers carry a prefix that says what they name, and sort by the millisecond in which they were made (UUID version
 //! 7). They are no secrets. Secrets have 256 random bits, are shown once, and are kept as SHA-256 only: with that many
-//! bits there is nothing to guess, so a slow hash would cost time and win nothing.
+//! bits there is nothing to guess, so a slow hash would cost time and win nothing. The one that has to be had again
+//! ([`ApiSecret`]) is sealed by `secrets.rs`.
 
 use std::fmt;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -116,6 +117,12 @@ secret!(
     /// The password of an API credential for HTTP Basic: `tg_pass_` and 43 URL-safe characters.
     pub Password,
     "tg_pass_"
+);
+secret!(
+    /// What a desktop of the Actions API signs HTTP requests with: `tg_secret_` and 43 URL-safe characters, all of which are
+    /// the key of the HMAC. Kept sealed, since a signature can't be checked with less.
+    pub ApiSecret,
+    "tg_secret_"
 );
 secret!(
     /// What a terminal shows after boarding: `tg_term_` and 43 URL-safe characters.
