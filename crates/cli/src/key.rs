@@ -2,8 +2,12 @@
 
 use std::process::ExitCode;
 
+use anyhow::bail;
 use clap::{Args, Subcommand};
-use gateway::{Admin, AdminError, ListedCredential, NewKey, Role, ShownCredential};
+use gateway::{
+    ActionsKey, Admin, AdminError, ListedActions, ListedCredential, NewKey, Role, ShownCredential,
+};
+use nexo::PoiId;
 
 use crate::settings::Installation;
 use crate::{clock, paint};
@@ -36,7 +40,28 @@ pub(crate) struct New {
     #[arg(long, value_name = "TEXT")]
     description: Option<String>,
     #[command(flatten)]
+    actions: Actions,
+    #[command(flatten)]
     installation: Installation,
+}
+
+/// What only keys of the Actions API have.
+#[derive(Debug, Args)]
+#[command(next_help_heading = "For the Actions API")]
+struct Actions {
+    /// Group: a store, or a merchant account without stores. A desktop may have several. MERCHANT/STORE where two stores have
+    /// one code
+    #[arg(long = "group", value_name = "CODE")]
+    groups: Vec<String>,
+    /// The terminal that an actions-terminal key is for. Added to the fleet, at the group, if it is not there
+    #[arg(long, value_name = "POIID", requires = "device_id")]
+    poi_id: Option<PoiId>,
+    /// What desktops call that terminal; unique in its group
+    #[arg(long, value_name = "ID", requires = "poi_id")]
+    device_id: Option<String>,
+    /// What desktops are told about that terminal: a JSON object
+    #[arg(long, value_name = "JSON", requires = "poi_id")]
+    metadata: Option<String>,
 }
 
 #[derive(Debug, Args)]
@@ -67,8 +92,13 @@ impl Key {
                     roles: &new.roles,
                     description: new.description.as_deref(),
                 };
+                let actions = new.actions.key()?;
                 let admin = Admin::open(&new.installation.existing()?).await?;
-                show(&admin.create_credential(key).await.map_err(with_next_step)?);
+                let made = match actions {
+                    None => admin.create_credential(key).await,
+                    Some(actions) => admin.create_actions_credential(key, actions).await,
+                };
+                show(&made.map_err(with_next_step)?);
             }
             Key::List(list) => {
                 let admin = Admin::open(&list.installation.existing()?).await?;
@@ -88,12 +118,34 @@ impl Key {
     }
 }
 
+impl Actions {
+    /// What the key is to be to the Actions API, if anything.
+    fn key(&self) -> anyhow::Result<Option<ActionsKey<'_>>> {
+        Ok(match (&self.poi_id, &self.device_id, &self.groups[..]) {
+            (Some(poi), Some(device_id), [group]) => {
+                let metadata = self.metadata.as_deref();
+                Some(ActionsKey::Terminal { group, poi, device_id, metadata })
+            }
+            (Some(_), Some(_), _) => bail!("a terminal stands at one place: name its group with one --group"),
+            (_, _, []) => None,
+            (_, _, groups) => Some(ActionsKey::Desktop { groups, api_secret: None }),
+        })
+    }
+}
+
 /// Shows a credential with its secrets.
 pub(crate) fn show(credential: &ShownCredential) {
-    let warning = "Shown this once: only a hash is kept.";
+    // What signs can't be checked with a hash.
+    let warning = match credential.api_secret {
+        None => "Shown this once: only a hash is kept.",
+        Some(_) => "Shown this once: a hash is kept, and a sealed copy of the secret.",
+    };
     println!("API key   {}", paint::stdout(credential.api_key.reveal(), paint::BOLD));
     println!("User      {}", credential.username);
     println!("Password  {}", credential.password.reveal());
+    if let Some(secret) = &credential.api_secret {
+        println!("Secret    {}", secret.reveal());
+    }
     println!("ID        {}", credential.id);
     println!("{}", paint::stdout(warning, paint::YELLOW));
 }
@@ -111,6 +163,13 @@ fn print(credential: &ListedCredential) {
     let scope = credential.merchants.join(", ");
     println!("  for {}", if scope.is_empty() { "the whole company" } else { &scope });
     credential.roles.iter().for_each(|role| println!("  {role}"));
+    match &credential.actions {
+        None => {}
+        Some(ListedActions::Desktop { groups }) => println!("  desktop of {}", groups.join(", ")),
+        Some(ListedActions::Terminal { group, poi_id, device_id }) => {
+            println!("  terminal {poi_id}, device {device_id} of {group}");
+        }
+    }
 }
 
 fn with_next_step(error: AdminError) -> anyhow::Error {

@@ -3,6 +3,8 @@
 //! Used by the program's own commands, on the machine that holds the database. It checks nothing but what the store
 //! checks; who may run it is a matter of who may read the file.
 
+mod actions;
+
 use std::sync::Arc;
 
 use nexo::PoiId;
@@ -12,19 +14,24 @@ use crate::access::Role;
 use crate::clock::{Clock, rfc3339};
 use crate::config::Config;
 use crate::fleet::{Boarding, BoardingCode};
-use crate::ids::{self, ApiKey, Password};
+use crate::ids::{self, ApiKey, ApiSecret, Password};
+use crate::secrets::Secrets;
 use crate::serve::{StartError, open_store};
+use crate::store::actions::ActionsFacts;
 use crate::store::{
     CodeError, Company, CompanyCode, Credential, CredentialError, CredentialId, FleetError, KeyHash,
     MerchantAccount, MerchantCode, NewCredential, NewTerminal, PasswordHash, Place, Scope, Store, StoreCode,
     StoreDetails, StoreError, StoreStatus,
 };
 
+pub use actions::{ActionsKey, ListedActions};
+
 /// An installation, by its database.
 #[derive(Clone, Debug)]
 pub struct Admin {
     store: Arc<dyn Store>,
     boarding: Arc<Boarding>,
+    secrets: Arc<Secrets>,
     clock: Clock,
 }
 
@@ -70,6 +77,8 @@ pub struct ShownCredential {
     pub password: Password,
     /// For `x-api-key`.
     pub api_key: ApiKey,
+    /// What a desktop of the Actions API signs HTTP requests with.
+    pub api_secret: Option<ApiSecret>,
 }
 
 /// A credential as lists show it.
@@ -87,6 +96,8 @@ pub struct ListedCredential {
     pub created: String,
     /// When it was ended, RFC 3339.
     pub revoked: Option<String>,
+    /// What it is to the Actions API, if it may speak that.
+    pub actions: Option<ListedActions>,
 }
 
 /// A boarding code that was made, with what is never shown again.
@@ -122,12 +133,13 @@ impl Admin {
     /// [`StartError`] about the data directory or the database.
     pub async fn open(config: &Config) -> Result<Admin, StartError> {
         let clock = Clock::start();
-        Ok(Admin::new(open_store(config, clock).await?, clock))
+        let secrets = Arc::new(Secrets::new(config));
+        Ok(Admin::new(open_store(config, clock).await?, clock, secrets))
     }
 
-    pub(crate) fn new(store: Arc<dyn Store>, clock: Clock) -> Admin {
+    pub(crate) fn new(store: Arc<dyn Store>, clock: Clock, secrets: Arc<Secrets>) -> Admin {
         let boarding = Arc::new(Boarding::new(store.clone(), clock));
-        Admin { store, boarding, clock }
+        Admin { store, boarding, secrets, clock }
     }
 
     /// Whether there is any company account: without one, no key and no terminal can be.
@@ -216,7 +228,7 @@ impl Admin {
         Ok(ShownCode { code: made.code, expires: rfc3339(made.expires) })
     }
 
-    /// Makes a credential with new secrets.
+    /// Makes a credential with new secrets. One for the Actions API is made by [`Admin::create_actions_credential`].
     ///
     /// # Errors
     /// [`AdminError`].
@@ -234,12 +246,23 @@ impl Admin {
         api_key: ApiKey,
         password: Password,
     ) -> Result<ShownCredential, AdminError> {
-        let id = ids::credential_name();
+        actions::check_roles(new.roles, None)?;
+        self.keep_credential(name_of_new_credential()?, new, api_key, password, None).await
+    }
+
+    async fn keep_credential(
+        &self,
+        id: CredentialId,
+        new: NewKey<'_>,
+        api_key: ApiKey,
+        password: Password,
+        actions: Option<ActionsFacts>,
+    ) -> Result<ShownCredential, AdminError> {
         let username = format!("{id}@Company.{}", new.company);
         let merchants: Vec<_> =
             new.merchants.iter().map(|m| code(MerchantCode::parse(m))).collect::<Result<_, _>>()?;
         let credential = NewCredential {
-            id: code(CredentialId::parse(&id))?,
+            id: id.clone(),
             company: code(CompanyCode::parse(new.company))?,
             scope: if merchants.is_empty() { Scope::Company } else { Scope::Merchants(merchants) },
             roles: new.roles.iter().map(|role| role.name().to_owned()).collect(),
@@ -248,10 +271,10 @@ impl Admin {
             password: PasswordHash(password.sha256()),
             description: new.description.map(str::to_owned),
             created: self.now(),
-            actions: None,
+            actions,
         };
         self.store.create_credential(credential).await?;
-        Ok(ShownCredential { id, username, password, api_key })
+        Ok(ShownCredential { id: id.as_str().to_owned(), username, password, api_key, api_secret: None })
     }
 
     /// Whether this key opens anything.
@@ -290,6 +313,10 @@ impl Admin {
     }
 }
 
+fn name_of_new_credential() -> Result<CredentialId, AdminError> {
+    code(CredentialId::parse(&ids::credential_name()))
+}
+
 fn place(at: Location<'_>) -> Result<Place, AdminError> {
     Ok(match at {
         Location::CompanyInventory => Place::CompanyInventory,
@@ -310,6 +337,7 @@ fn listed(credential: Credential) -> ListedCredential {
         Scope::Merchants(merchants) => merchants.iter().map(|m| m.as_str().to_owned()).collect(),
     };
     ListedCredential {
+        actions: credential.actions.as_ref().map(actions::listed),
         id: credential.id.as_str().to_owned(),
         roles: credential.roles,
         merchants,

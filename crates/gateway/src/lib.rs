@@ -29,7 +29,10 @@ mod limits;
 mod serve;
 
 pub use access::{Role, RoleError};
-pub use admin::{Admin, AdminError, ListedCredential, Location, NewKey, ShownCode, ShownCredential};
+pub use admin::{
+    ActionsKey, Admin, AdminError, ListedActions, ListedCredential, Location, NewKey, ShownCode,
+    ShownCredential,
+};
 pub use config::{Config, ConfigError, Environment, Tls};
 pub use fleet::BoardingCode;
 pub use http::host::{HostName, HostNameError};

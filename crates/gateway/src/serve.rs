@@ -31,6 +31,7 @@ use crate::ids;
 use crate::management_api::ManagementApi;
 use crate::presence::Presence;
 use crate::sale_api::SaleApi;
+use crate::secrets::Secrets;
 use crate::store::{OpenError, SqliteStore, Store};
 use crate::terminal_link::TerminalLink;
 use crate::terminal_link::board::BoardApi;
@@ -120,6 +121,7 @@ pub async fn start(config: Config) -> Result<Running, StartError> {
 
     let clock = Clock::start();
     let store = open_store(&config, clock).await?;
+    let secrets = Arc::new(Secrets::new(&config));
     let claim = claim(&config.data_dir)?;
     let facts = store.facts().await.map_err(|error| StartError::Database(error.to_string()))?;
     let tasks = TaskTracker::new();
@@ -155,7 +157,7 @@ pub async fn start(config: Config) -> Result<Running, StartError> {
         http: http_address,
         tls: tls_address,
         drain_max: config.drain_max,
-        admin: Admin::new(store, clock),
+        admin: Admin::new(store, clock, secrets),
         sockets,
         links,
         tasks,

@@ -163,6 +163,50 @@ fn keys_are_made_listed_and_revoked() {
 }
 
 #[test]
+fn keys_of_the_actions_api_have_groups_and_a_terminal() {
+    let dir = tempfile::tempdir().unwrap();
+    let data = dir.path().join("data").display().to_string();
+    assert!(init(&data).status.success());
+    let key = |args: &[&str]| tillgate().arg("key").args(args).args(["--data-dir", &data]).output().unwrap();
+    let new = |args: &[&str]| key(&[&["new", "--company", "ACME"], args].concat());
+    let desktop = new(&["--role", "actions-desktop", "--group", "SHOP_1"]);
+    assert!(desktop.status.success(), "{}", stderr(&desktop));
+    let secret = after(&stdout(&desktop), "Secret");
+    assert!(secret.starts_with("tg_secret_"), "{secret}");
+    let device = ["--device-id", "TERM-001", "--metadata", r#"{"lane":"4"}"#];
+    let terminal =
+        [&["--role", "actions-terminal", "--group", "SHOP_1", "--poi-id", "ACT1-1"], &device[..]].concat();
+    let made = new(&terminal);
+    assert!(made.status.success() && !stdout(&made).contains("Secret"), "{}", stderr(&made));
+
+    let list = stdout(&key(&["list", "--company", "ACME"]));
+    assert!(list.contains("  Actions desktop role\n  desktop of SHOP_1\n"), "{list}");
+    assert!(
+        list.contains("  Actions terminal role\n  terminal ACT1-1, device TERM-001 of SHOP_1\n"),
+        "{list}"
+    );
+    assert!(!list.contains(&secret));
+
+    let taken = new(&terminal);
+    assert_eq!(taken.status.code(), Some(1));
+    assert!(stderr(&taken).contains("ACT1-1 already exists"), "{}", stderr(&taken));
+    for (args, text) in [
+        (&["--role", "actions-desktop"][..], "has groups"),
+        (&["--role", "actions-terminal", "--group", "SHOP_1"], "a POIID and a device ID"),
+        (&["--role", "actions-terminal", "--poi-id", "ACT1-2", "--device-id", "T"], "with one --group"),
+        (&["--role", "actions-terminal", "--group", "SHOP_1", "--poi-id", "ACT1-2"], "--device-id"),
+        (&["--group", "SHOP_1"], "role of an Actions desktop"),
+    ] {
+        let refused = new(args);
+        assert!(
+            !refused.status.success() && stderr(&refused).contains(text),
+            "{args:?}: {}",
+            stderr(&refused)
+        );
+    }
+}
+
+#[test]
 fn a_company_that_is_not_there_is_named_with_the_way_out() {
     let dir = tempfile::tempdir().unwrap();
     let data = dir.path().join("data").display().to_string();

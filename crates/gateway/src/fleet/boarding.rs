@@ -9,6 +9,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use nexo::{KeptText, PoiId};
+use relay::ledger::Boarded;
 use relay::{JournalId, WallMs};
 
 use crate::access::Caller;
@@ -123,6 +124,22 @@ impl Boarding {
             Err(BoardError::Store(_)) => {} // Logged by whoever answers.
         }
         boarded.map(|terminal| (token, terminal))
+    }
+
+    /// Boards an Actions terminal with this journal: its API key was proved, and it gets no token. None when there is no
+    /// Actions terminal with this POIID at its group.
+    ///
+    /// # Errors
+    /// [`StoreError`]; then its boarding stands as it was.
+    #[expect(dead_code, reason = "who uses it, the Actions API, is still to come")]
+    pub(crate) async fn board_actions(
+        &self,
+        poi: &PoiId,
+        journal: JournalId,
+    ) -> Result<Option<Boarded>, StoreError> {
+        // A terminal without a token counts as not boarded: it has one that nobody will ever show.
+        let token = TokenHash(TerminalToken::fresh().sha256());
+        self.store.board_actions(poi, journal, token, self.clock.now().wall).await
     }
 }
 
