@@ -96,7 +96,7 @@ macro_rules! conformance_tests {
             a_success_is_read_or_voided_and_never_both,
             a_void_that_failed_may_be_tried_again,
             what_is_not_finished_is_found_after_a_restart,
-            open_requests_are_those_that_are_not_decided,
+            deliveries_are_those_without_an_answer_and_those_that_are_wanted,
         );
     };
     ($database:ty: $($rule:ident,)+) => {

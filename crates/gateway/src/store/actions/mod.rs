@@ -3,6 +3,7 @@
 mod credential;
 mod transaction;
 
+use bytes::Bytes;
 use nexo::{PoiId, ServiceId};
 use relay::ledger::Boarded;
 use relay::{JournalId, WallMs};
@@ -14,12 +15,15 @@ pub(crate) use credential::{
     SealedSecret,
 };
 pub(crate) use transaction::{
-    Begun, Completion, Edition, OpenRequest, Progress, Transaction, TransactionFacts, TransactionId,
-    TransactionSeq, TransactionStatus, Void,
+    Begun, Completion, DeliveryStanding, Edition, KnownDelivery, Progress, Transaction, TransactionFacts,
+    TransactionId, TransactionSeq, TransactionStatus, Void,
 };
 
 /// Transactions in one answer of a list: each may bring a whole message along, and this many stay within a few MB.
 pub(crate) const TRANSACTIONS_PER_PAGE: usize = 100;
+
+/// Tells by a request, as it is kept, whether its delivery is wanted.
+pub(crate) type RequestFilter = Box<dyn Fn(&Bytes) -> bool + Send>;
 
 /// The part of a [`Store`](super::Store) that the Actions API uses; order, durability and failure are as said there.
 ///
@@ -110,8 +114,16 @@ pub(crate) trait ActionsStore {
     /// of that code.
     fn groups_called(&self, company: &CompanyCode, id: &str) -> Pending<Vec<Group>>;
 
-    /// The deliveries of a terminal that are not decided, with the requests as they are kept, in the order of their admission.
-    fn open_requests(&self, poi: &PoiId) -> Pending<Vec<OpenRequest>>;
+    /// The deliveries of a terminal that have no answer, and those of any outcome whose requests `wanted` picks; in the order
+    /// of their admission. Of those that are decided, only such as were admitted after `since`.
+    ///
+    /// With `wanted` it reads each request of that time, on a thread that may block; without, as few as are answered.
+    fn deliveries(
+        &self,
+        poi: &PoiId,
+        since: WallMs,
+        wanted: Option<RequestFilter>,
+    ) -> Pending<Vec<KnownDelivery>>;
 
     /// A terminal's journal, with the highest attempt seen and its epoch; none when it is not boarded.
     fn boarded(&self, poi: &PoiId) -> Pending<Option<Boarded>>;

@@ -264,9 +264,20 @@ impl Completion {
     }
 }
 
-/// A delivery that is not decided.
+/// Whether anybody knows what became of a delivery.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum DeliveryStanding {
+    /// Not yet: its terminal may tell.
+    Open,
+    /// Its terminal was heard from and could not tell (*unknown, final*); its result may still come.
+    UnknownFinal,
+    /// Yes.
+    Settled,
+}
+
+/// A delivery to a terminal, for whoever has to go on with it.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) struct OpenRequest {
+pub(crate) struct KnownDelivery {
     /// The exchange.
     pub(crate) exchange: ExchangeId,
     /// Its attempt that counts.
@@ -279,6 +290,10 @@ pub(crate) struct OpenRequest {
     pub(crate) category: MessageCategory,
     /// Whether the terminal said that it has it.
     pub(crate) received: bool,
+    /// Whether anybody knows what became of it.
+    pub(crate) standing: DeliveryStanding,
+    /// The desktop's connection, if it began as a transaction of one that had a connection.
+    pub(crate) connection: Option<ConnectionId>,
     /// The request as it is kept: without card data, and so perhaps not as it came.
     pub(crate) request: Bytes,
 }

@@ -2,17 +2,18 @@
 
 use bytes::Bytes;
 use nexo::{Kept, PoiId, ServiceId};
-use relay::ledger::{Boarded, Digest, Outcome, Refused, Reply};
-use relay::{ConnectionId, Epoch, WallMs};
+use relay::ledger::{Boarded, Cannot, Digest, Outcome, Reply};
+use relay::{ConnectionId, DeliveryId, Epoch, WallMs};
 
 use super::{
-    Bench, Database, HOUR, START, admit, ams, bench, company, credential, delivery, hash, hello, journal_id,
-    merchant, new_terminal, payment, poi, service_key, settle, shop, store_code, take_hello,
+    Bench, Database, HOUR, START, admit, ams, answered, bench, company, credential, delivery, hash, hello,
+    journal_id, merchant, new_terminal, payment, poi, service_key, settle, shop, store_code, take_hello,
 };
 use crate::store::actions::{
-    ActionsDeviceId, ActionsFacts, ActionsTerminal, Begun, Completion, DeviceFound, Edition, Group, Groups,
-    Metadata, Progress, RegisteredTerminal, SealedSecret, TRANSACTIONS_PER_PAGE, Transaction,
-    TransactionFacts, TransactionId, TransactionSeq, TransactionStatus, Void,
+    ActionsDeviceId, ActionsFacts, ActionsTerminal, Begun, Completion, DeliveryStanding, DeviceFound,
+    Edition, Group, Groups, KnownDelivery, Metadata, Progress, RegisteredTerminal, RequestFilter,
+    SealedSecret, TRANSACTIONS_PER_PAGE, Transaction, TransactionFacts, TransactionId, TransactionSeq,
+    TransactionStatus, Void,
 };
 use crate::store::{
     CodeError, CredentialError, CredentialId, Entity, NewCredential, NewTerminal, Place, Scope, TokenHash,
@@ -298,30 +299,65 @@ pub(in crate::store) async fn a_terminal_boards_with_its_key_or_with_a_code<D: D
     bench.board(&poi(1), "j_1", 1, START).await;
 }
 
-pub(in crate::store) async fn open_requests_are_those_that_are_not_decided<D: Database>() {
+pub(in crate::store) async fn deliveries_are_those_without_an_answer_and_those_that_are_wanted<
+    D: Database,
+>() {
     let bench = bench::<D>().await;
-    for n in 1..=4_usize {
-        let mut new = payment(n, service_key(1, &n.to_string()), 0, START);
-        new.message = Kept::of(&Bytes::from(format!("{{\"SaleToPOIRequest\":{n}}}")));
+    let request = |n: usize| format!("{{\"SaleToPOIRequest\":{n}}}");
+    // Terminal 2's is admitted first; number 1 long before the others.
+    bench.op(admit(&payment(9, service_key(2, "9"), 0, START))).await;
+    for n in 1..=7_usize {
+        let at = ms(if n <= 2 { 0 } else { HOUR });
+        let mut new = payment(n, service_key(1, &n.to_string()), 0, at);
+        new.message = Kept::of(&Bytes::from(request(n)));
         bench.op(admit(&new)).await;
     }
-    bench.op(admit(&payment(5, service_key(2, "5"), 0, START))).await;
-    bench.op(settle(2, Outcome::Refused(Refused::Aborted))).await;
-    bench.op(settle(3, Outcome::Unknown)).await;
-    bench.op(relay::ledger::Op::NoteReceived(delivery(3))).await;
-    let open = bench.store.open_requests(&poi(1)).await.unwrap();
-    let open: Vec<_> = open
-        .into_iter()
-        .map(|open| {
-            assert_eq!((open.sale.as_str(), open.category.as_str()), ("TILL-04", "Payment"));
-            let request = String::from_utf8(open.request.to_vec()).unwrap();
-            (open.delivery, open.service.as_str().to_owned(), open.received, request)
-        })
-        .collect();
-    let expected = [(1, false), (3, true), (4, false)]
-        .map(|(n, received)| (delivery(n), n.to_string(), received, format!("{{\"SaleToPOIRequest\":{n}}}")));
-    assert_eq!(open, expected);
-    assert_eq!(bench.store.open_requests(&poi(9)).await.unwrap(), []);
+    bench
+        .begin(TransactionFacts { service: ServiceId::parse("4").unwrap(), ..facts("T-4", 1, None, START) })
+        .await;
+    bench.op(relay::ledger::Op::NoteReceived(delivery(4))).await;
+    let lost = || Outcome::UnknownFinal(Cannot::Indeterminate);
+    let outcomes =
+        [(2, lost()), (3, lost()), (4, Outcome::Unknown), (5, answered("{}")), (6, Outcome::NeverReached)];
+    for (n, outcome) in outcomes {
+        bench.op(settle(n, outcome)).await;
+    }
+    let list = async |since: WallMs, wanted: Option<RequestFilter>| {
+        let found = bench.store.deliveries(&poi(1), since, wanted).await.unwrap();
+        found.into_iter().map(|found| (found.delivery.clone(), found)).collect::<Vec<_>>()
+    };
+    let numbers = |list: &[(DeliveryId, KnownDelivery)]| {
+        let number = |found: &DeliveryId| (1..=9).find(|n| *found == delivery(*n)).unwrap();
+        list.iter().map(|(found, _)| number(found)).collect::<Vec<_>>()
+    };
+    // What is open is open however long ago it began.
+    let unanswered = list(START, None).await;
+    assert_eq!(numbers(&unanswered), [1, 3, 4, 7]);
+    assert_eq!(numbers(&list(ms(-1), None).await), [1, 2, 3, 4, 7]);
+    let standings: Vec<_> = unanswered.iter().map(|(_, found)| (found.standing, found.received)).collect();
+    let open = DeliveryStanding::Open;
+    // Whoever says that it can't tell has had it.
+    let expected = [(open, false), (DeliveryStanding::UnknownFinal, true), (open, true), (open, false)];
+    assert_eq!(standings, expected);
+    let fourth = &unanswered[2].1;
+    assert_eq!(
+        (fourth.service.as_str(), fourth.sale.as_str(), fourth.category.as_str()),
+        ("4", "TILL-04", "Payment")
+    );
+    assert_eq!(
+        (&fourth.request[..], fourth.connection.as_ref().map(ConnectionId::as_str)),
+        (request(4).as_bytes(), Some("c_1"))
+    );
+    assert_eq!(unanswered[0].1.connection, None);
+
+    let wanted = |n: usize| -> Option<RequestFilter> {
+        Some(Box::new(move |bytes: &Bytes| bytes[..] == *request(n).as_bytes()))
+    };
+    let with_fifth = list(START, wanted(5)).await;
+    assert_eq!(numbers(&with_fifth), [1, 3, 4, 5, 7]);
+    assert_eq!(with_fifth[3].1.standing, DeliveryStanding::Settled);
+    assert_eq!(numbers(&list(START, wanted(9)).await), [1, 3, 4, 7], "it is another terminal's");
+    assert_eq!(numbers(&list(ms(2 * HOUR), wanted(5)).await), [1, 4, 7]);
 }
 
 // ---- Transactions ----

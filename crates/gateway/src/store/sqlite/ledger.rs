@@ -1,7 +1,6 @@
 //! The ledger's ops in SQL. Each reads the rows that it names, lets `relay::ledger` decide, and writes that down; it runs
 //! inside a transaction of the writer's.
 
-use bytes::Bytes;
 use nexo::{DeviceId, Kept, KeptText, MessageCategory, PoiId, SaleId, ServiceId};
 use relay::ledger::{
     Admission, AdmitDecision, Answered, Boarded, Cannot, Digest, Evidence, EvidenceKind, ExchangeKey,
@@ -12,9 +11,7 @@ use relay::{DeliveryId, Epoch, ExchangeId, JournalId, WallMs};
 use rusqlite::{Connection, OptionalExtension as _, Params, params};
 
 use super::columns::Columns;
-use super::fleet::list;
 use crate::store::StoreError;
-use crate::store::actions::OpenRequest;
 
 /// How long a fence stands: as long as the identity that it closes.
 const FENCE_MS: i64 = IDENTITY_HOURS * 60 * 60 * 1000;
@@ -83,26 +80,6 @@ pub(super) fn facts(connection: &Connection) -> Result<LedgerFacts, StoreError> 
 /// A terminal's boarding, as a `hello` of it is decided by.
 pub(super) fn boarded(connection: &Connection, poi: &PoiId) -> Result<Option<Boarded>, StoreError> {
     Ledger { connection }.boarded(poi)
-}
-
-/// What a terminal has to answer still, in the order of admission.
-pub(super) fn open_requests(connection: &Connection, poi: &PoiId) -> Result<Vec<OpenRequest>, StoreError> {
-    // The condition is that of the partial index, word for word.
-    let sql = "SELECT e.seq, e.exchange_id, e.delivery_id, e.service_id, e.sale_id, e.category, e.received_at, r.message
-        FROM exchanges e JOIN exchange_requests r ON r.exchange = e.seq
-        WHERE e.poi_id = ?1 AND e.outcome IN ('open', 'unknown') ORDER BY e.seq";
-    list(connection, sql, [poi.as_str()], |row| {
-        let columns = Columns::new(row, "exchanges", "seq")?;
-        Ok(OpenRequest {
-            exchange: columns.parse("exchange_id", ExchangeId::parse)?,
-            delivery: columns.parse("delivery_id", DeliveryId::parse)?,
-            service: columns.parse("service_id", ServiceId::parse)?,
-            sale: columns.parse("sale_id", SaleId::parse)?,
-            category: columns.parse("category", MessageCategory::parse)?,
-            received: columns.moment_option("received_at")?.is_some(),
-            request: Bytes::from(columns.get::<Vec<u8>>("message")?),
-        })
-    })
 }
 
 struct Ledger<'c> {

@@ -708,6 +708,11 @@ fn what_is_asked_often_is_found_by_an_index() {
         ),
         ("SELECT * FROM exchanges WHERE delivery_id = ?1".into(), "sqlite_autoindex_exchanges_2"),
         (
+            "SELECT * FROM exchanges WHERE poi_id = ?1 AND admitted_at > ?2 AND outcome NOT IN ('open', 'unknown')"
+                .into(),
+            "exchanges_by_identity",
+        ),
+        (
             format!("SELECT * FROM fences WHERE {identity} AND at > ?5 ORDER BY id DESC LIMIT 1"),
             "fences_by_identity",
         ),

@@ -1,14 +1,15 @@
 //! Groups, and the terminals in them. What writes runs inside a transaction of the writer's.
 
-use nexo::PoiId;
+use bytes::Bytes;
+use nexo::{MessageCategory, PoiId, SaleId, ServiceId};
 use relay::ledger::Boarded;
-use relay::{JournalId, WallMs};
-use rusqlite::{Connection, OptionalExtension as _, Row, params};
+use relay::{ConnectionId, DeliveryId, ExchangeId, JournalId, WallMs};
+use rusqlite::{Connection, OptionalExtension as _, Params, Row, params};
 
 use super::ledger;
 use crate::store::actions::{
-    ActionsDeviceId, ActionsFacts, ActionsTerminal, DeviceFound, Group, Groups, Metadata, RegisteredTerminal,
-    SealedSecret,
+    ActionsDeviceId, ActionsFacts, ActionsTerminal, DeliveryStanding, DeviceFound, Group, Groups,
+    KnownDelivery, Metadata, RegisteredTerminal, SealedSecret,
 };
 use crate::store::sqlite::columns::Columns;
 use crate::store::sqlite::fleet::{self, execute, list, one};
@@ -262,6 +263,78 @@ pub(super) fn board(
     }
     fleet::take_on(connection, poi, journal, token, at)?;
     ledger::boarded(connection, poi)
+}
+
+/// What both queries of [`deliveries`] have in common.
+macro_rules! deliveries {
+    ($which:literal) => {
+        concat!(
+            "SELECT e.seq, e.exchange_id, e.delivery_id, e.service_id, e.sale_id, e.category, e.received_at, e.outcome,
+                r.message, (SELECT t.desktop_connection FROM actions_transactions t
+                    WHERE t.poi_id = e.poi_id AND t.service_id = e.service_id AND t.company = e.company
+                    ORDER BY t.seq DESC LIMIT 1) AS desktop_connection
+            FROM exchanges e JOIN exchange_requests r ON r.exchange = e.seq ",
+            $which
+        )
+    };
+}
+
+pub(super) fn deliveries(
+    connection: &Connection,
+    poi: &PoiId,
+    since: WallMs,
+    wanted: Option<&(dyn Fn(&Bytes) -> bool + Send)>,
+) -> Result<Vec<KnownDelivery>, StoreError> {
+    let mut found = Vec::new();
+    // The condition is that of the partial index, word for word.
+    let open = deliveries!("WHERE e.poi_id = ?1 AND e.outcome IN ('open', 'unknown')");
+    each_delivery(connection, open, params![poi.as_str()], |seq, delivery| found.push((seq, delivery)))?;
+    // Sorting is left to the end, when only those are there that are wanted.
+    let decided = match wanted {
+        None => deliveries!("WHERE e.poi_id = ?1 AND e.admitted_at > ?2 AND e.outcome = 'unknown_final'"),
+        Some(_) => {
+            deliveries!("WHERE e.poi_id = ?1 AND e.admitted_at > ?2 AND e.outcome NOT IN ('open', 'unknown')")
+        }
+    };
+    each_delivery(connection, decided, params![poi.as_str(), since.0], |seq, delivery| {
+        let is_unknown = delivery.standing == DeliveryStanding::UnknownFinal;
+        if is_unknown || wanted.is_some_and(|wanted| wanted(&delivery.request)) {
+            found.push((seq, delivery));
+        }
+    })?;
+    found.sort_by_key(|(seq, _)| *seq);
+    Ok(found.into_iter().map(|(_, delivery)| delivery).collect())
+}
+
+fn each_delivery(
+    connection: &Connection,
+    sql: &str,
+    parameters: impl Params,
+    mut take: impl FnMut(i64, KnownDelivery),
+) -> Result<(), StoreError> {
+    let mut statement = connection.prepare_cached(sql)?;
+    let mut rows = statement.query(parameters)?;
+    while let Some(row) = rows.next()? {
+        let columns = Columns::new(row, "exchanges", "seq")?;
+        let outcome: String = columns.get("outcome")?;
+        let delivery = KnownDelivery {
+            exchange: columns.parse("exchange_id", ExchangeId::parse)?,
+            delivery: columns.parse("delivery_id", DeliveryId::parse)?,
+            service: columns.parse("service_id", ServiceId::parse)?,
+            sale: columns.parse("sale_id", SaleId::parse)?,
+            category: columns.parse("category", MessageCategory::parse)?,
+            received: columns.moment_option("received_at")?.is_some(),
+            standing: match outcome.as_str() {
+                "open" | "unknown" => DeliveryStanding::Open,
+                "unknown_final" => DeliveryStanding::UnknownFinal,
+                _ => DeliveryStanding::Settled,
+            },
+            connection: columns.parse_option("desktop_connection", ConnectionId::parse)?,
+            request: Bytes::from(columns.get::<Vec<u8>>("message")?),
+        };
+        take(columns.get("seq")?, delivery);
+    }
+    Ok(())
 }
 
 fn terminal_of(row: &Row<'_>) -> Result<RegisteredTerminal, StoreError> {

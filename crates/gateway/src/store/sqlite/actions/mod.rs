@@ -11,8 +11,9 @@ use relay::{JournalId, WallMs};
 
 use super::{SqliteStore, ledger};
 use crate::store::actions::{
-    ActionsDeviceId, ActionsStore, Begun, Completion, DeviceFound, Edition, Group, Groups, OpenRequest,
-    Progress, RegisteredTerminal, Transaction, TransactionFacts, TransactionId, TransactionSeq, Void,
+    ActionsDeviceId, ActionsStore, Begun, Completion, DeviceFound, Edition, Group, Groups, KnownDelivery,
+    Progress, RegisteredTerminal, RequestFilter, Transaction, TransactionFacts, TransactionId,
+    TransactionSeq, Void,
 };
 use crate::store::{CompanyCode, CredentialId, Pending, TokenHash};
 
@@ -123,9 +124,14 @@ impl ActionsStore for SqliteStore {
         self.readers.read(move |connection| devices::groups_called(connection, &company, &id))
     }
 
-    fn open_requests(&self, poi: &PoiId) -> Pending<Vec<OpenRequest>> {
+    fn deliveries(
+        &self,
+        poi: &PoiId,
+        since: WallMs,
+        wanted: Option<RequestFilter>,
+    ) -> Pending<Vec<KnownDelivery>> {
         let poi = poi.clone();
-        self.readers.read(move |connection| ledger::open_requests(connection, &poi))
+        self.readers.read(move |connection| devices::deliveries(connection, &poi, since, wanted.as_deref()))
     }
 
     fn boarded(&self, poi: &PoiId) -> Pending<Option<Boarded>> {
