@@ -106,7 +106,7 @@ pub(crate) trait ActionsStore {
     fn find_actions_device(
         &self,
         company: &CompanyCode,
-        groups: &Groups,
+        groups: &[Group],
         device: &ActionsDeviceId,
     ) -> Pending<DeviceFound>;
 

@@ -186,7 +186,7 @@ pub(in crate::store) async fn a_device_is_looked_for_in_the_desktops_own_groups_
     ])
     .await;
     let find = async |groups: &[&Group], owner: &str, text: &str| {
-        let groups = Groups::new(groups.iter().map(|&group| group.clone()).collect()).unwrap();
+        let groups: Vec<Group> = groups.iter().map(|&group| group.clone()).collect();
         bench.store.find_actions_device(&company(owner), &groups, &device(text)).await.unwrap()
     };
     let own = |n: u8, group: &Group, text: &str| {

@@ -191,10 +191,10 @@ pub(in crate::store::sqlite) fn actions_terminal(
 pub(super) fn find_device(
     connection: &Connection,
     company: &CompanyCode,
-    groups: &Groups,
+    groups: &[Group],
     device: &ActionsDeviceId,
 ) -> Result<DeviceFound, StoreError> {
-    for group in groups.as_slice() {
+    for group in groups {
         if let Some(found) = in_group(connection, company, group, device)? {
             return Ok(DeviceFound::Own(Box::new(found)));
         }

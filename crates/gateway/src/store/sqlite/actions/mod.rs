@@ -11,9 +11,8 @@ use relay::{JournalId, WallMs};
 
 use super::{SqliteStore, ledger};
 use crate::store::actions::{
-    ActionsDeviceId, ActionsStore, Begun, Completion, DeviceFound, Edition, Group, Groups, KnownDelivery,
-    Progress, RegisteredTerminal, RequestFilter, Transaction, TransactionFacts, TransactionId,
-    TransactionSeq, Void,
+    ActionsDeviceId, ActionsStore, Begun, Completion, DeviceFound, Edition, Group, KnownDelivery, Progress,
+    RegisteredTerminal, RequestFilter, Transaction, TransactionFacts, TransactionId, TransactionSeq, Void,
 };
 use crate::store::{CompanyCode, CredentialId, Pending, TokenHash};
 
@@ -112,10 +111,10 @@ impl ActionsStore for SqliteStore {
     fn find_actions_device(
         &self,
         company: &CompanyCode,
-        groups: &Groups,
+        groups: &[Group],
         device: &ActionsDeviceId,
     ) -> Pending<DeviceFound> {
-        let (company, groups, device) = (company.clone(), groups.clone(), device.clone());
+        let (company, groups, device) = (company.clone(), groups.to_vec(), device.clone());
         self.readers.read(move |connection| devices::find_device(connection, &company, &groups, &device))
     }
 
