@@ -6,6 +6,7 @@
 //!
 //! - [`FromClient`] and [`ToClient`] are the frames, [`ClientError`] is what a client hears of a frame that is none.
 //! - [`PaymentAsk`] is what a desktop asks for, with its way to nexo and back; [`judge`] says what an answer means for it.
+//! - [`Pursuit`] follows one payment of a desktop to its end, restarts and voids included.
 //! - [`SaleAsk`] is a nexo Payment as an Actions terminal gets it, with the terminal's way back.
 //! - [`Port`] is the gateway's end of one Actions terminal's socket.
 //!
@@ -25,6 +26,7 @@ mod json;
 mod outcome;
 mod payment;
 mod port;
+mod pursuit;
 mod sale;
 mod to_client;
 mod transaction;
@@ -35,6 +37,7 @@ pub use json::RawJson;
 pub use outcome::{Judgement, PaymentFailure, PaymentOutcome, judge};
 pub use payment::{PaymentAsk, SALE_ID, service_id_of};
 pub use port::{Asked, Known, Opening, Port, PortOrder, PortSetup, RESUME_WAIT, SILENCE_MAX, Standing};
+pub use pursuit::{End, PATIENCE, PaymentStanding, Pursuit, PursuitOrder, Question, Resumed, Undo};
 pub use sale::{Misfit, Refusal, SaleAsk, VoidAsk};
 pub use to_client::{
     PaymentComplete, PaymentVoided, TerminalChange, TerminalInfo, TerminalPresence, TerminalStatusUpdate,

@@ -190,7 +190,7 @@ impl Words {
                 .and_then(|body| body.payment_receipt)
                 .filter(|raw| raw.get().starts_with('[') && raw.get() != "[]")
                 .map(|raw| Bytes::copy_from_slice(raw.get().as_bytes())),
-            timestamp: detail::<WithPoiData>(response).map(|body| body.poi_data.id.time_stamp),
+            timestamp: poi_transaction_id(response).map(|id| id.time_stamp),
             ..Words::default()
         }
     }
@@ -285,6 +285,11 @@ struct WithPoiData {
 struct WithPoiTransaction {
     #[serde(rename = "POITransactionID")]
     id: TransactionIdentification,
+}
+
+/// What the terminal calls a payment.
+pub(super) fn poi_transaction_id(response: &Response) -> Option<TransactionIdentification> {
+    detail::<WithPoiData>(response).map(|body| body.poi_data.id)
 }
 
 fn detail<T: DeserializeOwned>(response: &Response) -> Option<T> {

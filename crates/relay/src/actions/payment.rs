@@ -120,21 +120,9 @@ impl PaymentAsk {
     /// The nexo Payment of this request, `{"SaleToPOIRequest":{…}}`. The same arguments make the same bytes, so that the
     /// ledger takes it for what it is: the same request once more (E4).
     pub fn message(&self, poi: &PoiId, service: &ServiceId, begun: WallMs) -> Bytes {
-        let header = MessageHeader {
-            protocol_version: Some("3.0".into()),
-            class: MessageClass::Service,
-            category: MessageCategory::PAYMENT,
-            message_type: MessageType::Request,
-            service_id: Some(service.clone()),
-            device_id: None,
-            sale_id: sale_id(),
-            poi_id: poi.clone(),
-        };
+        let header = header(MessageCategory::PAYMENT, poi, service);
         let body = PaymentRequest {
-            sale_data: SaleData::new(TransactionIdentification {
-                transaction_id: self.transaction.to_string(),
-                time_stamp: begun.to_rfc3339(),
-            }),
+            sale_data: self.sale_data(begun),
             payment_transaction: PaymentTransaction {
                 amounts_req: AmountsReq {
                     currency: self.currency.to_string(),
@@ -148,10 +136,32 @@ impl PaymentAsk {
         };
         nexo::request(&header, &body)
     }
+
+    /// The transaction as the desktop knows it.
+    pub(super) fn sale_data(&self, begun: WallMs) -> SaleData {
+        SaleData::new(TransactionIdentification {
+            transaction_id: self.transaction.to_string(),
+            time_stamp: begun.to_rfc3339(),
+        })
+    }
+}
+
+/// The header of a request that an Actions desktop has asked for, or that follows from one.
+pub(super) fn header(category: MessageCategory, poi: &PoiId, service: &ServiceId) -> MessageHeader {
+    MessageHeader {
+        protocol_version: Some("3.0".into()),
+        class: MessageClass::Service,
+        category,
+        message_type: MessageType::Request,
+        service_id: Some(service.clone()),
+        device_id: None,
+        sale_id: sale_id(),
+        poi_id: poi.clone(),
+    }
 }
 
 #[expect(clippy::expect_used, reason = "a text of this file")]
-fn sale_id() -> SaleId {
+pub(super) fn sale_id() -> SaleId {
     SaleId::parse(SALE_ID).expect("a SaleID")
 }
 
@@ -161,13 +171,27 @@ fn sale_id() -> SaleId {
 /// The first ten digits, to the base 36, of SHA-256 over both, so 51.7 bits: two of the same terminal's payments within
 /// 48 h hardly ever meet, and if they do the second is refused (E6).
 pub fn service_id_of(credential: &str, transaction: &TransactionId) -> ServiceId {
-    const DIGITS: &[u8; 36] = b"0123456789abcdefghijklmnopqrstuvwxyz";
     let mut hash = Sha256::new();
     // The length keeps apart what would be the same text one after the other.
     hash.update((credential.len() as u64).to_be_bytes());
     hash.update(credential.as_bytes());
     hash.update(transaction.as_str().as_bytes());
-    let hash = hash.finalize();
+    service_id_in(&hash.finalize())
+}
+
+/// The ServiceID of the gateway's own Reversal of this payment, the `count`th that it tries (E25).
+pub(super) fn void_service_id_of(payment: &ServiceId, count: u32) -> ServiceId {
+    let mut hash = Sha256::new();
+    // No credential's name is as long as this says.
+    hash.update(u64::MAX.to_be_bytes());
+    hash.update(payment.as_str().as_bytes());
+    hash.update(count.to_be_bytes());
+    service_id_in(&hash.finalize())
+}
+
+/// The first ten digits of a hash, to the base 36.
+fn service_id_in(hash: &[u8]) -> ServiceId {
+    const DIGITS: &[u8; 36] = b"0123456789abcdefghijklmnopqrstuvwxyz";
     // The first 64 bits as a fraction of one: each digit is what stands before its point after it is multiplied by 36.
     let mut rest = hash.iter().take(8).fold(0_u128, |sum, byte| sum << 8 | u128::from(*byte));
     let mut text = String::with_capacity(10);
