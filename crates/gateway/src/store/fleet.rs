@@ -167,7 +167,7 @@ impl StoreStatus {
 ///
 /// At company level there is only inventory, in a store there is none; a merchant account with stores has only inventory
 /// of its own, which is checked when a terminal comes there.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub(crate) enum Place {
     /// In the company's inventory.
     CompanyInventory,

@@ -8,7 +8,7 @@ use nexo::{Kept, PoiId};
 use crate::store::{CredentialId, Place};
 
 /// What the messages of the Actions API may not cross: one place where terminals stand.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub(crate) struct Group(Place);
 
 impl Group {
