@@ -5,6 +5,7 @@ mod transaction;
 
 use bytes::Bytes;
 use nexo::{PoiId, ServiceId};
+use relay::actions::TransactionId;
 use relay::ledger::Boarded;
 use relay::{JournalId, WallMs};
 
@@ -15,8 +16,8 @@ pub(crate) use credential::{
     SealedSecret,
 };
 pub(crate) use transaction::{
-    Begun, Completion, DeliveryStanding, Edition, KnownDelivery, Progress, Transaction, TransactionFacts,
-    TransactionId, TransactionSeq, TransactionStatus, Void,
+    Begun, Completion, Edition, KnownDelivery, Progress, Transaction, TransactionFacts, TransactionSeq,
+    TransactionStatus, Void,
 };
 
 /// Transactions in one answer of a list: each may bring a whole message along, and this many stay within a few MB.

@@ -1,63 +1,13 @@
 //! Payments of desktops, as desktops know them.
 
-use std::fmt;
-
 use bytes::Bytes;
 use nexo::{Kept, MessageCategory, PoiId, SaleId, ServiceId};
+use relay::actions::{Standing, TransactionId};
 use relay::ledger::Digest;
 use relay::{ConnectionId, DeliveryId, ExchangeId, WallMs};
 
 use super::{ActionsDeviceId, Group};
 use crate::store::{CompanyCode, CredentialId};
-
-/// What a desktop calls its payment (`transactionId`): 1 to 128 characters, none of them a control character.
-///
-/// It is a reference, and kept as such: a row of digits in it is no card number. What can't be a reference is refused.
-#[derive(Clone, Debug, PartialEq, Eq, Hash)]
-pub(crate) struct TransactionId(Box<str>);
-
-/// A text that is no transaction ID.
-#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-pub(crate) enum TransactionIdError {
-    /// Its form.
-    #[error("a transactionId is 1 to 128 characters without control characters, got {0} characters")]
-    Form(usize),
-    /// It would be kept.
-    #[error("a transactionId must not hold card data")]
-    CardData,
-}
-
-impl TransactionId {
-    /// Characters. A UUID has 36, and the longest reference of a POS that we know of 80.
-    const LENGTH_MAX: usize = 128;
-
-    /// Takes the text of it.
-    ///
-    /// # Errors
-    /// [`TransactionIdError`].
-    pub(crate) fn parse(text: &str) -> Result<Self, TransactionIdError> {
-        let count = text.chars().count();
-        if !(1..=Self::LENGTH_MAX).contains(&count) || text.chars().any(char::is_control) {
-            return Err(TransactionIdError::Form(count));
-        }
-        let member = serde_json::json!({ "transactionId": text }).to_string();
-        if Kept::of(&Bytes::from(member)).is_changed() {
-            return Err(TransactionIdError::CardData);
-        }
-        Ok(TransactionId(text.into()))
-    }
-
-    /// The text as it travels.
-    pub(crate) fn as_str(&self) -> &str {
-        &self.0
-    }
-}
-
-impl fmt::Display for TransactionId {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(&self.0)
-    }
-}
 
 /// Names a transaction within the store, in the order of their beginnings: a credential may use a transaction ID again after
 /// 48 hours.
@@ -264,17 +214,6 @@ impl Completion {
     }
 }
 
-/// Whether anybody knows what became of a delivery.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum DeliveryStanding {
-    /// Not yet: its terminal may tell.
-    Open,
-    /// Its terminal was heard from and could not tell (*unknown, final*); its result may still come.
-    UnknownFinal,
-    /// Yes.
-    Settled,
-}
-
 /// A delivery to a terminal, for whoever has to go on with it.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct KnownDelivery {
@@ -291,7 +230,7 @@ pub(crate) struct KnownDelivery {
     /// Whether the terminal said that it has it.
     pub(crate) received: bool,
     /// Whether anybody knows what became of it.
-    pub(crate) standing: DeliveryStanding,
+    pub(crate) standing: Standing,
     /// The desktop's connection, if it began as a transaction of one that had a connection.
     pub(crate) connection: Option<ConnectionId>,
     /// The request as it is kept: without card data, and so perhaps not as it came.
@@ -301,19 +240,6 @@ pub(crate) struct KnownDelivery {
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn a_transaction_id_is_any_text_that_can_be_a_reference() {
-        for text in ["T-5001", "TXN 1/a", "0190c5a2-7f3e-7cc1-8d2e-3c5b1e9f0a77", "Ä", &"x".repeat(128)] {
-            assert_eq!(TransactionId::parse(text).unwrap().as_str(), text);
-        }
-        for text in ["", "a\nb", "a\0", &"x".repeat(129)] {
-            assert!(matches!(TransactionId::parse(text), Err(TransactionIdError::Form(_))), "{text:?}");
-        }
-        assert!(TransactionId::parse("4111111111111111").is_ok());
-        let track = ";4111111111111111=25121010000012345678?";
-        assert_eq!(TransactionId::parse(track), Err(TransactionIdError::CardData));
-    }
 
     #[test]
     fn words_are_read_as_they_are_written() {

@@ -2,6 +2,7 @@
 
 use bytes::Bytes;
 use nexo::{Kept, PoiId, ServiceId};
+use relay::actions::{Standing, TransactionId};
 use relay::ledger::{Boarded, Cannot, Digest, Outcome, Reply};
 use relay::{ConnectionId, DeliveryId, Epoch, WallMs};
 
@@ -10,10 +11,9 @@ use super::{
     journal_id, merchant, new_terminal, payment, poi, service_key, settle, shop, store_code, take_hello,
 };
 use crate::store::actions::{
-    ActionsDeviceId, ActionsFacts, ActionsTerminal, Begun, Completion, DeliveryStanding, DeviceFound,
-    Edition, Group, Groups, KnownDelivery, Metadata, Progress, RegisteredTerminal, RequestFilter,
-    SealedSecret, TRANSACTIONS_PER_PAGE, Transaction, TransactionFacts, TransactionId, TransactionSeq,
-    TransactionStatus, Void,
+    ActionsDeviceId, ActionsFacts, ActionsTerminal, Begun, Completion, DeviceFound, Edition, Group, Groups,
+    KnownDelivery, Metadata, Progress, RegisteredTerminal, RequestFilter, SealedSecret,
+    TRANSACTIONS_PER_PAGE, Transaction, TransactionFacts, TransactionSeq, TransactionStatus, Void,
 };
 use crate::store::{
     CodeError, CredentialError, CredentialId, Entity, NewCredential, NewTerminal, Place, Scope, TokenHash,
@@ -335,9 +335,9 @@ pub(in crate::store) async fn deliveries_are_those_without_an_answer_and_those_t
     assert_eq!(numbers(&unanswered), [1, 3, 4, 7]);
     assert_eq!(numbers(&list(ms(-1), None).await), [1, 2, 3, 4, 7]);
     let standings: Vec<_> = unanswered.iter().map(|(_, found)| (found.standing, found.received)).collect();
-    let open = DeliveryStanding::Open;
+    let open = Standing::Open;
     // Whoever says that it can't tell has had it.
-    let expected = [(open, false), (DeliveryStanding::UnknownFinal, true), (open, true), (open, false)];
+    let expected = [(open, false), (Standing::UnknownFinal, true), (open, true), (open, false)];
     assert_eq!(standings, expected);
     let fourth = &unanswered[2].1;
     assert_eq!(
@@ -355,7 +355,7 @@ pub(in crate::store) async fn deliveries_are_those_without_an_answer_and_those_t
     };
     let with_fifth = list(START, wanted(5)).await;
     assert_eq!(numbers(&with_fifth), [1, 3, 4, 5, 7]);
-    assert_eq!(with_fifth[3].1.standing, DeliveryStanding::Settled);
+    assert_eq!(with_fifth[3].1.standing, Standing::Settled);
     assert_eq!(numbers(&list(START, wanted(9)).await), [1, 3, 4, 7], "it is another terminal's");
     assert_eq!(numbers(&list(ms(2 * HOUR), wanted(5)).await), [1, 4, 7]);
 }

@@ -2,14 +2,15 @@
 
 use bytes::Bytes;
 use nexo::{MessageCategory, PoiId, SaleId, ServiceId};
+use relay::actions::Standing;
 use relay::ledger::Boarded;
 use relay::{ConnectionId, DeliveryId, ExchangeId, JournalId, WallMs};
 use rusqlite::{Connection, OptionalExtension as _, Params, Row, params};
 
 use super::ledger;
 use crate::store::actions::{
-    ActionsDeviceId, ActionsFacts, ActionsTerminal, DeliveryStanding, DeviceFound, Group, Groups,
-    KnownDelivery, Metadata, RegisteredTerminal, SealedSecret,
+    ActionsDeviceId, ActionsFacts, ActionsTerminal, DeviceFound, Group, Groups, KnownDelivery, Metadata,
+    RegisteredTerminal, SealedSecret,
 };
 use crate::store::sqlite::columns::Columns;
 use crate::store::sqlite::fleet::{self, execute, list, one};
@@ -297,7 +298,7 @@ pub(super) fn deliveries(
         }
     };
     each_delivery(connection, decided, params![poi.as_str(), since.0], |seq, delivery| {
-        let is_unknown = delivery.standing == DeliveryStanding::UnknownFinal;
+        let is_unknown = delivery.standing == Standing::UnknownFinal;
         if is_unknown || wanted.is_some_and(|wanted| wanted(&delivery.request)) {
             found.push((seq, delivery));
         }
@@ -325,9 +326,9 @@ fn each_delivery(
             category: columns.parse("category", MessageCategory::parse)?,
             received: columns.moment_option("received_at")?.is_some(),
             standing: match outcome.as_str() {
-                "open" | "unknown" => DeliveryStanding::Open,
-                "unknown_final" => DeliveryStanding::UnknownFinal,
-                _ => DeliveryStanding::Settled,
+                "open" | "unknown" => Standing::Open,
+                "unknown_final" => Standing::UnknownFinal,
+                _ => Standing::Settled,
             },
             connection: columns.parse_option("desktop_connection", ConnectionId::parse)?,
             request: Bytes::from(columns.get::<Vec<u8>>("message")?),

@@ -6,13 +6,14 @@ mod transactions;
 use std::sync::Arc;
 
 use nexo::{PoiId, ServiceId};
+use relay::actions::TransactionId;
 use relay::ledger::{Boarded, Lane};
 use relay::{JournalId, WallMs};
 
 use super::{SqliteStore, ledger};
 use crate::store::actions::{
     ActionsDeviceId, ActionsStore, Begun, Completion, DeviceFound, Edition, Group, KnownDelivery, Progress,
-    RegisteredTerminal, RequestFilter, Transaction, TransactionFacts, TransactionId, TransactionSeq, Void,
+    RegisteredTerminal, RequestFilter, Transaction, TransactionFacts, TransactionSeq, Void,
 };
 use crate::store::{CompanyCode, CredentialId, Pending, TokenHash};
 

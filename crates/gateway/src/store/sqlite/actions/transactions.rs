@@ -1,6 +1,7 @@
 //! Transactions. What writes runs inside a transaction of the writer's, and may be run twice.
 
 use nexo::{Kept, PoiId, ServiceId};
+use relay::actions::TransactionId;
 use relay::ledger::{Digest, IDENTITY_HOURS};
 use relay::{ConnectionId, WallMs};
 use rusqlite::{Connection, Params, Row, params};
@@ -8,7 +9,7 @@ use rusqlite::{Connection, Params, Row, params};
 use super::devices::{account_of, group_of};
 use crate::store::actions::{
     ActionsDeviceId, Begun, Completion, Edition, Progress, TRANSACTIONS_PER_PAGE, Transaction,
-    TransactionFacts, TransactionId, TransactionSeq, TransactionStatus, Void,
+    TransactionFacts, TransactionSeq, TransactionStatus, Void,
 };
 use crate::store::sqlite::columns::Columns;
 use crate::store::sqlite::fleet::{execute, list, one};
@@ -296,7 +297,7 @@ fn transaction_of(row: &Row<'_>) -> Result<Transaction, StoreError> {
         seq: TransactionSeq(columns.get("seq")?),
         facts: TransactionFacts {
             credential: columns.parse("credential", CredentialId::parse)?,
-            id: columns.parse("transaction_id", TransactionId::parse)?,
+            id: columns.parse("transaction_id", transaction_id_of)?,
             digest: Digest(columns.get("digest")?),
             company: columns.parse("company", CompanyCode::parse)?,
             group: group_of(&columns)?,
@@ -319,6 +320,10 @@ fn transaction_of(row: &Row<'_>) -> Result<Transaction, StoreError> {
         void: void_of(&columns)?,
         voided: columns.moment_option("voided_at")?,
     })
+}
+
+fn transaction_id_of(text: &str) -> Result<TransactionId, String> {
+    TransactionId::parse(text).ok_or_else(|| format!("expected {}", TransactionId::EXPECTED))
 }
 
 fn kept(columns: &Columns<'_>, text: &'static str, changed: &'static str) -> Result<Kept, StoreError> {
