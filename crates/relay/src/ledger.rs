@@ -249,6 +249,19 @@ pub struct Told {
     pub written: bool,
 }
 
+impl Told {
+    /// [`what`](Self::what) of a call that heard the terminal's response.
+    pub const RESPONSE: &'static str = "response";
+    /// The same, as it was recorded before (E4).
+    pub const RESPONSE_REPEATED: &'static str = "response-repeated";
+    /// A TransactionStatus that was answered with the response that the ledger has (E17).
+    pub const STATUS_FOUND: &'static str = "status-found";
+
+    /// Whoever heard one of these has read how the exchange ended, as far as we know: a socket that broke in the middle may
+    /// have taken enough.
+    pub const WITH_ITS_END: [&'static str; 3] = [Told::RESPONSE, Told::RESPONSE_REPEATED, Told::STATUS_FOUND];
+}
+
 /// One transaction.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Op {

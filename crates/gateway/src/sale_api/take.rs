@@ -7,7 +7,8 @@ use axum::response::Response;
 use bytes::Bytes;
 use nexo::{DecodeError, Request};
 use relay::exchange::{Answer, Heard, ReplyMode, StatusAnswer};
-use relay::{CallId, WallMs, ledger};
+use relay::ledger::Told;
+use relay::{CallId, WallMs};
 
 use super::told_body::ToldBody;
 use super::{SaleApi, message, prefer};
@@ -80,7 +81,7 @@ impl SaleApi {
         match exchange {
             None => response,
             Some(exchange) => {
-                let told = ledger::Told { exchange, call, what, at, written: false };
+                let told = Told { exchange, call, what, at, written: false };
                 response.map(|body| ToldBody::wrap(body, self.presence.clone(), told))
             }
         }
@@ -94,13 +95,13 @@ impl SaleApi {
 /// One word for what was told, for `told[]`; the same in both dialects.
 fn word(heard: &Heard) -> &'static str {
     match &heard.answer {
-        Answer::Response(_) if heard.repeated => "response-repeated",
-        Answer::Response(_) => "response",
+        Answer::Response(_) if heard.repeated => Told::RESPONSE_REPEATED,
+        Answer::Response(_) => Told::RESPONSE,
         Answer::Ok => "ok",
         Answer::NotDelivered => "not-delivered",
         Answer::NoResponse => "no-response",
         Answer::Failure { .. } => "failure",
-        Answer::Status(StatusAnswer::Found(_)) => "status-found",
+        Answer::Status(StatusAnswer::Found(_)) => Told::STATUS_FOUND,
         Answer::Status(StatusAnswer::InProgress) => "status-in-progress",
         Answer::Status(StatusAnswer::NotFound) => "status-not-found",
         Answer::TryAgain => "try-again",

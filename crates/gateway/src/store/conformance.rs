@@ -94,6 +94,8 @@ macro_rules! conformance_tests {
             what_waits_for_a_desktop_comes_in_order_and_to_nobody_else,
             a_late_note_of_telling_is_about_what_was_told,
             a_success_is_read_or_voided_and_never_both,
+            a_success_that_was_told_over_the_terminal_api_is_not_voided,
+            what_was_told_of_another_payment_or_end_keeps_no_void_away,
             a_void_that_failed_may_be_tried_again,
             what_is_not_finished_is_found_after_a_restart,
             deliveries_are_those_without_an_answer_and_those_that_are_wanted,
@@ -528,7 +530,7 @@ fn op_of(step: &Step, made: &mut usize, at: WallMs) -> Op {
         Step::NoteTold { exchange } => Op::NoteTold(Told {
             exchange: ExchangeId::parse(&format!("x_{exchange:032x}")).unwrap(),
             call: CallId(u64::MAX),
-            what: "response",
+            what: Told::RESPONSE,
             at,
             written: true,
         }),

@@ -16,8 +16,8 @@ pub(crate) use credential::{
     SealedSecret,
 };
 pub(crate) use transaction::{
-    Begun, Completion, Edition, KnownDelivery, Progress, Transaction, TransactionFacts, TransactionSeq,
-    TransactionStatus, Void,
+    Begun, Completed, Completion, Edition, KnownDelivery, Progress, Transaction, TransactionFacts,
+    TransactionSeq, TransactionStatus, Void,
 };
 
 /// Transactions in one answer of a list: each may bring a whole message along, and this many stay within a few MB.
@@ -55,8 +55,9 @@ pub(crate) trait ActionsStore {
         at: WallMs,
     ) -> Pending<Option<Edition>>;
 
-    /// Ends a transaction, once. The edition of what there is to tell then; none, and nothing is changed, when it was
-    /// complete before.
+    /// Ends a transaction, once. None, and nothing is changed, when it was complete before.
+    ///
+    /// A success that is to be voided is not if somebody has read it: see [`set_void`](Self::set_void).
     ///
     /// After a giving up, a *failed* or *cancelled* is no news: the desktop knows already that it has no money. So the edition
     /// stays, and whatever was told of it.
@@ -65,7 +66,7 @@ pub(crate) trait ActionsStore {
         transaction: TransactionSeq,
         completion: Completion,
         at: WallMs,
-    ) -> Pending<Option<Edition>>;
+    ) -> Pending<Option<Completed>>;
 
     /// Notes that this edition was handed to its desktop. One that was followed by another is no longer of interest. Written
     /// with whatever comes next: up to 20 ms later.
@@ -76,8 +77,16 @@ pub(crate) trait ActionsStore {
     /// not be shown as a success: it is none, or it is being voided, or was.
     fn note_transaction_read(&self, transaction: TransactionSeq, at: WallMs) -> Pending<bool>;
 
-    /// Changes the state of its void: to *pending* from *none*, if nobody has read the success (E25), or from *failed*; and to
+    /// Notes that a Sale system is to be told over the Terminal API how the payment behind this transaction ended. Called
+    /// before it is, whatever stands in the transaction by then: what the ledger has about that comes later.
+    fn note_payment_read(&self, transaction: TransactionSeq, at: WallMs) -> Pending<()>;
+
+    /// Changes the state of its void: to *pending* from *none* or *failed*, if nobody has read the success (E25); and to
     /// *done* or *failed* from *pending*. The edition of what there is to tell then; none when nothing was changed.
+    ///
+    /// Read it has whoever was shown it ([`note_transaction_read`](Self::note_transaction_read),
+    /// [`note_payment_read`](Self::note_payment_read)), and whoever was told how its exchange ended, by the ledger. That is
+    /// looked at in the transaction that changes the state.
     ///
     /// While a void is pending there is nothing to tell: what there was to tell before is told no more.
     fn set_void(&self, transaction: TransactionSeq, void: Void, at: WallMs) -> Pending<Option<Edition>>;

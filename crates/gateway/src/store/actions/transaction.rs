@@ -76,7 +76,8 @@ pub(crate) struct Transaction {
     pub(crate) edition: Edition,
     /// When that was handed to the desktop.
     pub(crate) told: Option<WallMs>,
-    /// When somebody first read the success by asking for it.
+    /// When somebody first read the success by asking for it, here or over the Terminal API. What the ledger has about that
+    /// (`told`) counts too.
     pub(crate) read: Option<WallMs>,
     /// Whether the payment is taken back.
     pub(crate) void: Void,
@@ -129,6 +130,15 @@ impl TransactionStatus {
     pub(crate) fn parse(text: &str) -> Option<TransactionStatus> {
         Self::ALL.into_iter().find(|status| status.as_str() == text)
     }
+}
+
+/// How a transaction ended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Completed {
+    /// What there is to tell its desktop.
+    pub(crate) edition: Edition,
+    /// Whether the payment is taken back: never what was not asked for, and not what was, if somebody has read the success.
+    pub(crate) void: Void,
 }
 
 /// Whether a late success is taken back (E25).
@@ -193,7 +203,8 @@ pub(crate) enum Completion {
     Paid(Kept),
     /// The money was taken after the giving up, and stays so: a person decides.
     PaidLate(Kept),
-    /// The money was taken after the giving up, and is to be given back: its void is pending from this moment on.
+    /// The money was taken after the giving up, and is to be given back: its void is pending from this moment on, unless
+    /// somebody has read the success already.
     PaidLateToVoid(Kept),
     /// It was not taken.
     Failed(Kept),

@@ -3,8 +3,8 @@
 use bytes::Bytes;
 use nexo::{Kept, PoiId, ServiceId};
 use relay::actions::{Standing, TransactionId};
-use relay::ledger::{Boarded, Cannot, Digest, Outcome, Reply};
-use relay::{ConnectionId, DeliveryId, Epoch, WallMs};
+use relay::ledger::{Admission, Boarded, Cannot, Digest, Op, Outcome, Reply, Told};
+use relay::{CallId, ConnectionId, DeliveryId, Epoch, ExchangeId, WallMs};
 
 use super::{
     Bench, Database, HOUR, START, admit, ams, answered, bench, company, credential, delivery, hash, hello,
@@ -315,7 +315,7 @@ pub(in crate::store) async fn deliveries_are_those_without_an_answer_and_those_t
     bench
         .begin(TransactionFacts { service: ServiceId::parse("4").unwrap(), ..facts("T-4", 1, None, START) })
         .await;
-    bench.op(relay::ledger::Op::NoteReceived(delivery(4))).await;
+    bench.op(Op::NoteReceived(delivery(4))).await;
     let lost = || Outcome::UnknownFinal(Cannot::Indeterminate);
     let outcomes =
         [(2, lost()), (3, lost()), (4, Outcome::Unknown), (5, answered("{}")), (6, Outcome::NeverReached)];
@@ -402,7 +402,24 @@ impl<D: Database> Bench<D> {
     }
 
     async fn complete(&self, seq: TransactionSeq, completion: Completion, at: WallMs) -> Option<Edition> {
-        self.store.complete_transaction(seq, completion, at).await.unwrap()
+        let completed = self.store.complete_transaction(seq, completion, at).await.unwrap();
+        completed.map(|completed| completed.edition)
+    }
+
+    /// Ends a transaction with a success that is to be voided. Whether it is.
+    async fn void_at_once(&self, seq: TransactionSeq) -> Void {
+        let late = Completion::PaidLateToVoid(kept("{}"));
+        self.store.complete_transaction(seq, late, ms(2)).await.unwrap().unwrap().void
+    }
+
+    /// The ledger's side of transaction `id`: its exchange `n` ends, and somebody is told this.
+    async fn answer_and_tell(&self, n: usize, id: &str, what: &'static str) {
+        let admission = payment(n, service_key(1, &id.replace('-', "")), 0, START);
+        let exchange = admission.record.exchange.clone();
+        self.op(admit(&admission)).await;
+        self.op(settle(n, answered("{}"))).await;
+        let told = Told { exchange, call: CallId(n as u64), what, at: ms(1), written: false };
+        self.op(Op::NoteTold(told)).await;
     }
 
     async fn give_up(&self, seq: TransactionSeq, at: WallMs) -> Option<Edition> {
@@ -639,6 +656,74 @@ pub(in crate::store) async fn a_success_is_read_or_voided_and_never_both<D: Data
     assert_eq!(bench.void(decided, Void::Pending, ms(3)).await, Some(Edition(3)));
     assert!(!bench.read(decided).await);
     assert_eq!(bench.void(decided, Void::None, ms(4)).await, None);
+}
+
+pub(in crate::store) async fn a_success_that_was_told_over_the_terminal_api_is_not_voided<D: Database>() {
+    let bench = bench::<D>().await;
+    let begin = async |id: &str| {
+        let seq = bench.begin(facts(id, 1, Some("till-1"), START)).await;
+        bench.give_up(seq, ms(1)).await;
+        seq
+    };
+    for (n, what) in Told::WITH_ITS_END.into_iter().enumerate() {
+        let id = format!("T-{n}");
+        let seq = begin(&id).await;
+        bench.answer_and_tell(n, &id, what).await;
+        assert_eq!(bench.void_at_once(seq).await, Void::None, "{what}");
+        let kept = bench.look(&id).await;
+        assert_eq!((kept.status, kept.late, kept.void), (TransactionStatus::Completed, true, Void::None));
+        assert_eq!(bench.void(seq, Void::Pending, ms(3)).await, None);
+    }
+    assert_eq!(bench.untold("till-1").await, ["T-0", "T-1", "T-2"]);
+
+    // It is being told: the ledger knows it later.
+    let seq = begin("T-4").await;
+    bench.store.note_payment_read(seq, ms(1)).await.unwrap();
+    bench.store.note_payment_read(seq, ms(5)).await.unwrap();
+    assert_eq!(bench.void_at_once(seq).await, Void::None);
+    assert_eq!(bench.look("T-4").await.read, Some(ms(1)));
+
+    // Told after the void has failed, or while it runs: then it runs on.
+    let seq = begin("T-5").await;
+    assert_eq!(bench.void_at_once(seq).await, Void::Pending);
+    bench.answer_and_tell(5, "T-5", Told::STATUS_FOUND).await;
+    bench.void(seq, Void::Failed, ms(3)).await.unwrap();
+    assert_eq!(bench.void(seq, Void::Pending, ms(4)).await, None);
+}
+
+pub(in crate::store) async fn what_was_told_of_another_payment_or_end_keeps_no_void_away<D: Database>() {
+    let bench = bench::<D>().await;
+    let begin = async |id: &str, at| bench.begin(facts(id, 1, Some("till-1"), at)).await;
+    for (n, what) in ["ok", "no-response", "status-in-progress", "failure"].into_iter().enumerate() {
+        let id = format!("T-{n}");
+        let seq = begin(&id, START).await;
+        bench.answer_and_tell(n, &id, what).await;
+        assert_eq!(bench.void_at_once(seq).await, Void::Pending, "{what}");
+    }
+    // Another company's exchange of that name at that terminal, and another terminal's.
+    let seq = begin("T-4", START).await;
+    let foreign = |n: usize, mut admission: Admission| {
+        admission.record.exchange = ExchangeId::parse(&format!("x_f{n:031x}")).unwrap();
+        admission
+    };
+    let mut others = foreign(4, payment(4, service_key(1, "T4"), 0, START));
+    others.caller.company = "OTHER".into();
+    for admission in [others, foreign(5, payment(5, service_key(2, "T4"), 0, START))] {
+        let exchange = admission.record.exchange.clone();
+        bench.op(admit(&admission)).await;
+        let told = Told { exchange, call: CallId(4), what: Told::RESPONSE, at: ms(1), written: true };
+        bench.op(Op::NoteTold(told)).await;
+    }
+    assert_eq!(bench.void_at_once(seq).await, Void::Pending);
+    // The payment of that name of the week before.
+    let before = begin("T-6", START).await;
+    bench.answer_and_tell(6, "T-6", Told::RESPONSE).await;
+    assert_eq!(bench.void_at_once(before).await, Void::None);
+    let week = ms(7 * 24 * HOUR);
+    let seq = begin("T-6", week).await;
+    bench.op(admit(&payment(7, service_key(1, "T6"), 0, week))).await;
+    bench.op(settle(7, answered("{}"))).await;
+    assert_eq!(bench.void_at_once(seq).await, Void::Pending);
 }
 
 pub(in crate::store) async fn a_void_that_failed_may_be_tried_again<D: Database>() {

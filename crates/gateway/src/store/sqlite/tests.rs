@@ -459,7 +459,7 @@ fn told(n: u64) -> Op {
     Op::NoteTold(Told {
         exchange: ExchangeId::parse("x_1").unwrap(),
         call: CallId(n),
-        what: "response",
+        what: Told::RESPONSE,
         at: START,
         written: true,
     })

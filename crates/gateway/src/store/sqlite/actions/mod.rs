@@ -12,8 +12,8 @@ use relay::{JournalId, WallMs};
 
 use super::{SqliteStore, ledger};
 use crate::store::actions::{
-    ActionsDeviceId, ActionsStore, Begun, Completion, DeviceFound, Edition, Group, KnownDelivery, Progress,
-    RegisteredTerminal, RequestFilter, Transaction, TransactionFacts, TransactionSeq, Void,
+    ActionsDeviceId, ActionsStore, Begun, Completed, Completion, DeviceFound, Edition, Group, KnownDelivery,
+    Progress, RegisteredTerminal, RequestFilter, Transaction, TransactionFacts, TransactionSeq, Void,
 };
 use crate::store::{CompanyCode, CredentialId, Pending, TokenHash};
 
@@ -60,7 +60,7 @@ impl ActionsStore for SqliteStore {
         transaction: TransactionSeq,
         completion: Completion,
         at: WallMs,
-    ) -> Pending<Option<Edition>> {
+    ) -> Pending<Option<Completed>> {
         let bytes = completion.response().bytes().len();
         let complete = move |connection: &_| transactions::complete(connection, transaction, &completion, at);
         self.writer.write_repeatable(Lane::Money, bytes, complete)
@@ -78,6 +78,11 @@ impl ActionsStore for SqliteStore {
 
     fn note_transaction_read(&self, transaction: TransactionSeq, at: WallMs) -> Pending<bool> {
         let note = move |connection: &_| transactions::note_read(connection, transaction, at);
+        self.writer.write_repeatable(Lane::Money, 0, note)
+    }
+
+    fn note_payment_read(&self, transaction: TransactionSeq, at: WallMs) -> Pending<()> {
+        let note = move |connection: &_| transactions::note_payment_read(connection, transaction, at);
         self.writer.write_repeatable(Lane::Money, 0, note)
     }
 

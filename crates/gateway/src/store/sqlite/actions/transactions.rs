@@ -2,13 +2,13 @@
 
 use nexo::{Kept, PoiId, ServiceId};
 use relay::actions::TransactionId;
-use relay::ledger::{Digest, IDENTITY_HOURS};
+use relay::ledger::{Digest, IDENTITY_HOURS, Told};
 use relay::{ConnectionId, WallMs};
 use rusqlite::{Connection, Params, Row, params};
 
 use super::devices::{account_of, group_of};
 use crate::store::actions::{
-    ActionsDeviceId, Begun, Completion, Edition, Progress, TRANSACTIONS_PER_PAGE, Transaction,
+    ActionsDeviceId, Begun, Completed, Completion, Edition, Progress, TRANSACTIONS_PER_PAGE, Transaction,
     TransactionFacts, TransactionSeq, TransactionStatus, Void,
 };
 use crate::store::sqlite::columns::Columns;
@@ -110,14 +110,17 @@ pub(super) fn complete(
     seq: TransactionSeq,
     completion: &Completion,
     at: WallMs,
-) -> Result<Option<Edition>, StoreError> {
+) -> Result<Option<Completed>, StoreError> {
     let Some(standing) = standing(connection, seq)?.filter(|standing| !standing.is_complete) else {
         return Ok(None);
     };
     let (status, late, void) = match completion {
         Completion::Paid(_) => (TransactionStatus::Completed, false, Void::None),
         Completion::PaidLate(_) => (TransactionStatus::Completed, true, Void::None),
-        Completion::PaidLateToVoid(_) => (TransactionStatus::Completed, true, Void::Pending),
+        Completion::PaidLateToVoid(_) => {
+            let void = if is_read(connection, seq)? { Void::None } else { Void::Pending };
+            (TransactionStatus::Completed, true, void)
+        }
         Completion::Failed(_) => (TransactionStatus::Failed, false, Void::None),
         Completion::Cancelled(_) => (TransactionStatus::Cancelled, false, Void::None),
     };
@@ -133,7 +136,7 @@ pub(super) fn complete(
         params![seq.0, status.as_str(), at.0, late, void.as_str(), edition.0, is_news],
     )?;
     keep_response(connection, seq, completion.response())?;
-    Ok(Some(edition))
+    Ok(Some(Completed { edition, void }))
 }
 
 pub(super) fn note_told(
@@ -158,6 +161,15 @@ pub(super) fn note_read(
     Ok(connection.prepare_cached(sql)?.execute(params![seq.0, at.0])? > 0)
 }
 
+pub(super) fn note_payment_read(
+    connection: &Connection,
+    seq: TransactionSeq,
+    at: WallMs,
+) -> Result<(), StoreError> {
+    let sql = "UPDATE actions_transactions SET read_at = coalesce(read_at, ?2) WHERE seq = ?1";
+    execute(connection, sql, params![seq.0, at.0])
+}
+
 pub(super) fn set_void(
     connection: &Connection,
     seq: TransactionSeq,
@@ -167,7 +179,7 @@ pub(super) fn set_void(
     let Some(standing) = standing(connection, seq)? else { return Ok(None) };
     let may = match (standing.void, void) {
         (Void::None | Void::Failed, Void::Pending) => {
-            standing.status == TransactionStatus::Completed && !standing.is_read
+            standing.status == TransactionStatus::Completed && !is_read(connection, seq)?
         }
         (Void::Pending, Void::Done | Void::Failed) => true,
         _ => false,
@@ -255,7 +267,6 @@ struct Standing {
     is_complete: bool,
     edition: Edition,
     void: Void,
-    is_read: bool,
 }
 
 impl Standing {
@@ -266,8 +277,7 @@ impl Standing {
 }
 
 fn standing(connection: &Connection, seq: TransactionSeq) -> Result<Option<Standing>, StoreError> {
-    let sql =
-        "SELECT seq, status, completed_at, edition, void, read_at FROM actions_transactions WHERE seq = ?1";
+    let sql = "SELECT seq, status, completed_at, edition, void FROM actions_transactions WHERE seq = ?1";
     one(connection, sql, [seq.0], |row| {
         let columns = Columns::new(row, "actions_transactions", "seq")?;
         Ok(Standing {
@@ -275,9 +285,22 @@ fn standing(connection: &Connection, seq: TransactionSeq) -> Result<Option<Stand
             is_complete: columns.moment_option("completed_at")?.is_some(),
             edition: Edition(columns.get("edition")?),
             void: void_of(&columns)?,
-            is_read: columns.moment_option("read_at")?.is_some(),
         })
     })
+}
+
+/// Whether anybody may have read that the payment was taken: by asking for the transaction, or as the ledger has told it.
+fn is_read(connection: &Connection, seq: TransactionSeq) -> Result<bool, StoreError> {
+    // A ServiceID may be another payment's after 48 hours: the last exchange is this one's.
+    let sql = "SELECT t.read_at IS NOT NULL OR EXISTS (
+            SELECT 1 FROM told WHERE what IN (?2, ?3, ?4) AND exchange_id = (
+                SELECT e.exchange_id FROM exchanges e
+                WHERE e.poi_id = t.poi_id AND e.service_id = t.service_id AND e.device_id = '' AND e.company = t.company
+                ORDER BY e.seq DESC LIMIT 1))
+        FROM actions_transactions t WHERE t.seq = ?1";
+    let [response, repeated, found] = Told::WITH_ITS_END;
+    let mut statement = connection.prepare_cached(sql)?;
+    Ok(statement.query_row(params![seq.0, response, repeated, found], |row| row.get(0))?)
 }
 
 fn keep_response(connection: &Connection, seq: TransactionSeq, response: &Kept) -> Result<(), StoreError> {
