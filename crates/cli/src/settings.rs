@@ -111,6 +111,7 @@ impl Settings {
             body_limit: self.body_limit.unwrap_or(config.body_limit),
             drain_max: self.drain_max_seconds.map_or(config.drain_max, Duration::from_secs),
             limits: config.limits,
+            actions: config.actions,
             secrets_key_file: config.secrets_key_file,
             patience: config.patience,
         })

@@ -15,6 +15,9 @@
 //! [limits]
 //! requests_per_second = 50
 //!
+//! [actions]
+//! origins = ["https://till.example.com"]
+//!
 //! [secrets]
 //! key_file = "/etc/tillgate/secrets.key"
 //! ```
@@ -31,6 +34,7 @@ use serde::Deserialize;
 use serde::de::{self, Deserializer};
 
 use crate::http::host::HostName;
+use crate::http::origin::Origin;
 use crate::http::patience::Patience;
 use crate::http::peer::Cidr;
 use crate::limits::Limits;
@@ -69,6 +73,8 @@ pub struct Config {
     pub drain_max: Duration,
     /// How much any one caller or terminal may have at once.
     pub limits: Limits,
+    /// How the Actions API lets clients in.
+    pub actions: ActionsSettings,
     /// Holds the key of the secrets that the database keeps sealed. None: `secrets.key` in the data directory, made when it is
     /// needed first.
     pub secrets_key_file: Option<PathBuf>,
@@ -85,6 +91,18 @@ pub struct Tls {
     pub cert: PathBuf,
     /// Its private key, PEM.
     pub key: PathBuf,
+}
+
+/// How the Actions API lets clients in: `[actions]`.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct ActionsSettings {
+    /// Whether a key may come as `?x-api-key=`. Off, for what is in an address is written down by proxies and browsers.
+    pub allow_key_in_query: bool,
+    /// Web pages whose browsers may connect. None by default.
+    pub origins: Vec<Origin>,
+    /// Whether a second connection of one desktop ends the first (`forceDisconnect`). Off. That of a terminal always does.
+    pub single_connection: bool,
 }
 
 /// Whether real money is moved.
@@ -148,6 +166,7 @@ impl Default for Config {
             body_limit: BODY_LIMIT,
             drain_max: DRAIN_MAX,
             limits: Limits::default(),
+            actions: ActionsSettings::default(),
             secrets_key_file: None,
             patience: Patience::default(),
         }
@@ -191,6 +210,7 @@ impl Config {
                 .drain_max_seconds
                 .map_or(defaults.drain_max, |DrainSeconds(s)| Duration::from_secs(s)),
             limits: read.limits,
+            actions: read.actions,
             secrets_key_file: read.secrets.key_file.map(|file| near.join(file)),
             patience: defaults.patience,
         })
@@ -256,6 +276,8 @@ struct File {
     #[serde(default)]
     limits: Limits,
     #[serde(default)]
+    actions: ActionsSettings,
+    #[serde(default)]
     secrets: SecretsTable,
 }
 
@@ -317,6 +339,13 @@ impl<'de> Deserialize<'de> for HostName {
     }
 }
 
+impl<'de> Deserialize<'de> for Origin {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        let text = String::deserialize(deserializer)?;
+        text.parse().map_err(|error| de::Error::custom(format!("{error}, got {text:?}")))
+    }
+}
+
 impl<'de> Deserialize<'de> for Cidr {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
         let text = String::deserialize(deserializer)?;
@@ -360,6 +389,10 @@ mod tests {
             [limits]
             requests_per_second = 5
             exchanges_per_terminal = 2
+            [actions]
+            allow_key_in_query = true
+            origins = ["https://Till.example.com:443", "null"]
+            single_connection = true
             [secrets]
             key_file = "secrets.key"
             "#,
@@ -375,6 +408,9 @@ mod tests {
         let expected = Limits { requests_per_second: 5, exchanges_per_terminal: 2, ..Limits::default() };
         assert_eq!(config.limits, expected);
         assert_eq!(config.secrets_key_file, Some("/etc/tillgate/secrets.key".into()));
+        let origins = ["https://till.example.com", "null"].map(|origin| origin.parse().unwrap()).to_vec();
+        let expected = ActionsSettings { allow_key_in_query: true, origins, single_connection: true };
+        assert_eq!(config.actions, expected);
     }
 
     #[test]
@@ -392,6 +428,8 @@ mod tests {
         assert!(network.contains("line 2: expected a network such as 10.0.0.0/8"), "{network}");
         let host = parse("hosts = [\"https://pay.example.com\"]").unwrap_err();
         assert!(host.contains("line 1: expected a host name such as pay.example.com"), "{host}");
+        let origin = parse("[actions]\norigins = [\"till.example.com\"]").unwrap_err();
+        assert!(origin.contains("line 2: expected an origin such as https://till.example.com"), "{origin}");
         let environment = parse("environment = \"prod\"").unwrap_err();
         assert!(
             environment.contains("line 1: unknown variant `prod`, expected `test` or `live`"),

@@ -12,6 +12,7 @@ mod secrets;
 
 mod http;
 
+mod actions_api;
 mod management_api;
 mod sale_api;
 mod terminal_link;
@@ -35,9 +36,10 @@ pub use admin::{
     ActionsKey, Admin, AdminError, ListedActions, ListedCredential, Location, NewKey, ShownCode,
     ShownCredential,
 };
-pub use config::{Config, ConfigError, Environment, Tls};
+pub use config::{ActionsSettings, Config, ConfigError, Environment, Tls};
 pub use fleet::BoardingCode;
 pub use http::host::{HostName, HostNameError};
+pub use http::origin::{Origin, OriginError};
 pub use http::patience::Patience;
 pub use http::peer::{Cidr, CidrError};
 pub use http::tls::TlsError;

@@ -17,6 +17,7 @@ use tokio_util::sync::{CancellationToken, DropGuard};
 use tokio_util::task::TaskTracker;
 
 use crate::access::Access;
+use crate::actions_api::ActionsApi;
 use crate::admin::Admin;
 use crate::clock::Clock;
 use crate::config::{Config, ConfigError, Tls};
@@ -197,6 +198,17 @@ fn build(
         body_limit: config.body_limit,
         patience: config.patience,
     };
+    let actions = ActionsApi {
+        access: access.clone(),
+        store: store.clone(),
+        directory: directory.clone(),
+        presence: presence.clone(),
+        settings: config.actions.clone(),
+        stopping: links.clone(),
+        tasks: tasks.clone(),
+        proxies: proxies.clone(),
+        body_limit: config.body_limit,
+    };
     let board = BoardApi {
         boarding: boarding.clone(),
         presence: presence.clone(),
@@ -208,6 +220,7 @@ fn build(
     let health = Health { store: store.clone(), stopping: sockets.stop.clone() };
     Router::new()
         .merge(sale_api.router())
+        .merge(actions.router())
         .merge(terminal_link.router())
         .merge(board.router())
         .merge(management.router())

@@ -15,7 +15,7 @@ use std::time::{Duration, Instant};
 
 use anyhow::{Context as _, bail};
 use clap::Args;
-use gateway::{Config, Limits, Running, StartError, Tls};
+use gateway::{ActionsSettings, Config, Limits, Running, StartError, Tls};
 use tempfile::TempDir;
 use virtual_terminal::{Handle, State};
 
@@ -105,6 +105,7 @@ impl Demo {
             data_dir: data.path().to_owned(),
             drain_max: DRAIN_MAX,
             limits: Limits::default().with_rates_raised(100),
+            actions: ActionsSettings { allow_key_in_query: true, ..ActionsSettings::default() },
             ..Config::default()
         };
         let running = gateway::start(config).await.map_err(|error| {

@@ -79,13 +79,24 @@ impl Access {
     /// # Errors
     /// [`Denied::Unauthorized`], [`Denied::TooOften`] or [`Denied::Unavailable`].
     pub(crate) async fn authenticate(&self, headers: &HeaderMap) -> Result<Arc<Caller>, Denied> {
-        let caller = self.identify(headers).await?;
+        self.prove(Shown::read(headers).ok_or(Denied::Unauthorized)?).await
+    }
+
+    /// The same for a key that came in another place than the header.
+    ///
+    /// # Errors
+    /// As [`Access::authenticate`].
+    pub(crate) async fn authenticate_key(&self, key: &str) -> Result<Arc<Caller>, Denied> {
+        self.prove(Shown::key(key).ok_or(Denied::Unauthorized)?).await
+    }
+
+    async fn prove(&self, shown: Shown) -> Result<Arc<Caller>, Denied> {
+        let caller = self.identify(shown).await?;
         self.rate.take(&caller.credential, self.clock.now().mono).map_err(Denied::TooOften)?;
         Ok(caller)
     }
 
-    async fn identify(&self, headers: &HeaderMap) -> Result<Arc<Caller>, Denied> {
-        let shown = Shown::read(headers).ok_or(Denied::Unauthorized)?;
+    async fn identify(&self, shown: Shown) -> Result<Arc<Caller>, Denied> {
         let digest = shown.digest();
         let asked = self.clock.now().mono;
         if let Some(caller) = self.kept(&digest, asked) {
@@ -138,8 +149,7 @@ impl Shown {
     fn read(headers: &HeaderMap) -> Option<Shown> {
         // Some clients send the header empty when they have no key, and a user and password besides.
         if let Some(key) = headers.get("x-api-key").filter(|key| !key.is_empty()) {
-            let key = key.to_str().ok()?;
-            return (key.len() <= SECRET_LENGTH_MAX).then(|| Shown::Key(key.to_owned()));
+            return Shown::key(key.to_str().ok()?);
         }
         let (scheme, value) = headers.get(AUTHORIZATION)?.to_str().ok()?.split_once(' ')?;
         if !scheme.eq_ignore_ascii_case("basic") || value.len() > SECRET_LENGTH_MAX {
@@ -148,6 +158,10 @@ impl Shown {
         let pair = String::from_utf8(STANDARD.decode(value.trim()).ok()?).ok()?;
         let (user, password) = pair.split_once(':')?;
         Some(Shown::Basic { user: user.to_owned(), password: password.to_owned() })
+    }
+
+    fn key(key: &str) -> Option<Shown> {
+        (key.len() <= SECRET_LENGTH_MAX).then(|| Shown::Key(key.to_owned()))
     }
 
     /// What the look-up is kept under. No key contains a blank, so that the two kinds never meet.

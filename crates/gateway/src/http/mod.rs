@@ -3,6 +3,7 @@
 pub(crate) mod body;
 pub(crate) mod host;
 pub(crate) mod listener;
+pub(crate) mod origin;
 pub(crate) mod patience;
 pub(crate) mod peer;
 pub(crate) mod problem;

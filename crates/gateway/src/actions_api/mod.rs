@@ -1,0 +1,65 @@
+//! Desktops and terminals of the Actions API come in: JSON objects over one WebSocket, `GET /v1`.
+//!
+//! Source: the Actions page of the specification and its sibling pages; what they leave open is ours, and said to be.
+
+mod desktop;
+mod open;
+mod terminal;
+
+use std::net::IpAddr;
+use std::sync::Arc;
+use std::time::Duration;
+
+use axum::Router;
+use axum::routing::get;
+use tokio_util::sync::CancellationToken;
+use tokio_util::task::TaskTracker;
+
+use crate::access::{Access, Caller};
+use crate::config::ActionsSettings;
+use crate::fleet::Directory;
+use crate::http::peer::Proxies;
+use crate::presence::Presence;
+use crate::store::Store;
+use crate::store::actions::{ActionsDeviceId, Group};
+
+/// How long a closed socket waits for the client's own close.
+const CLOSE_MAX: Duration = Duration::from_secs(1);
+
+/// What the endpoints of the Actions API use.
+#[expect(dead_code, reason = "the sockets that use all of it are still to come")]
+pub(crate) struct ActionsApi {
+    pub(crate) access: Arc<Access>,
+    pub(crate) store: Arc<dyn Store>,
+    pub(crate) directory: Arc<Directory>,
+    pub(crate) presence: Arc<Presence>,
+    pub(crate) settings: ActionsSettings,
+    /// Set when the gateway stops: sockets are closed with 1001.
+    pub(crate) stopping: CancellationToken,
+    /// Sockets are waited for when the gateway stops.
+    pub(crate) tasks: TaskTracker,
+    /// Whose word about a client's address is believed.
+    pub(crate) proxies: Proxies,
+    /// The longest POS message in bytes; a frame has room for one.
+    pub(crate) body_limit: usize,
+}
+
+/// Who has come through the door.
+#[derive(Clone, Debug)]
+pub(crate) struct Visitor {
+    /// The credential, and what it is to the Actions API.
+    pub(crate) caller: Arc<Caller>,
+    /// The groups that this connection may use: the one that `x-group-id` names, or all of its key's. One at least.
+    pub(crate) groups: Vec<Group>,
+    /// What it calls itself: a terminal's is its key's, a desktop's is `x-device-id`.
+    pub(crate) device: Option<ActionsDeviceId>,
+    /// Where it is.
+    pub(crate) address: IpAddr,
+}
+
+impl ActionsApi {
+    /// `GET /v1`.
+    pub(crate) fn router(self) -> Router {
+        Router::new().route("/v1", get(open::open)).with_state(Arc::new(self))
+    }
+}
