@@ -17,7 +17,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
-use nexo::{KeptText, PoiId};
+use nexo::{KeptText, PoiId, ServiceId};
 use relay::exchange::{Answer, Call, Desk, Effect, Heard, OpId, Report, Source, Standing};
 use relay::ledger::{LedgerError, LedgerFacts, Op, Reply};
 use relay::{CallId, ConnectionId, DeliveryId, GRACE, Now};
@@ -28,7 +28,7 @@ use tokio_util::task::TaskTracker;
 use crate::clock::Clock;
 use crate::fault::{self, Fault};
 use crate::ids::CallIds;
-use crate::store::{LedgerAnswer, Store};
+use crate::store::{CompanyCode, LedgerAnswer, Store, StoreError};
 
 pub(crate) use link_handle::LinkHandle;
 use replies::Replies;
@@ -197,6 +197,25 @@ impl Presence {
     /// Writes down what a Sale system was told. Nobody waits for it.
     pub(crate) fn note_told(&self, told: relay::ledger::Told) {
         self.store.submit(Op::NoteTold(told), LedgerAnswer::unheard());
+    }
+
+    /// Notes, before a Sale system is told how the payment under this ServiceID ended, that it is; if it is one of the Actions
+    /// API (E25).
+    ///
+    /// # Errors
+    /// It is not noted.
+    pub(crate) async fn note_payment_read(
+        &self,
+        company: &CompanyCode,
+        poi: &PoiId,
+        service: &ServiceId,
+    ) -> Result<(), StoreError> {
+        match self.store.transaction_of_service(company, poi, service).await? {
+            Some(transaction) if transaction.read.is_none() => {
+                self.store.note_payment_read(transaction.seq, self.clock.now().wall).await
+            }
+            _ => Ok(()),
+        }
     }
 
     fn shard(&self, poi: &PoiId) -> &Mutex<HashMap<PoiId, Arc<Counter>>> {

@@ -8,6 +8,7 @@ mod cloud_device;
 
 mod message;
 mod prefer;
+mod reading;
 mod take;
 mod told_body;
 

@@ -61,7 +61,8 @@ impl SaleApi {
         headers: &HeaderMap,
     ) -> Result<Reply, Refused> {
         let wait = prefer::wait(headers);
-        let (call, heard) = self.exchanges.send(caller, request.clone(), mode, wait).await?;
+        let (call, mut heard) = self.exchanges.send(caller, request.clone(), mode, wait).await?;
+        self.note_reading(caller, &request, &mut heard).await;
         Ok(Reply { request, call, heard })
     }
 
