@@ -128,8 +128,12 @@ fn say(poi: &PoiId, state: &State) {
             format!("{}: {why}; tries again", paint::stdout("not connected", paint::YELLOW))
         }
         State::Stopped { why } => format!("{}: {why}", paint::stdout("stopped", paint::RED)),
-        State::Replaced { winner } => format!(
+        State::Replaced { winner: Some(winner) } => format!(
             "{}: process {winner} is {poi} now. Only one may be; end that one, or use another POIID",
+            paint::stdout("taken over", paint::RED)
+        ),
+        State::Replaced { winner: None } => format!(
+            "{}: another program is connected with this key now. Only one may be; end that one, or use another key",
             paint::stdout("taken over", paint::RED)
         ),
     };

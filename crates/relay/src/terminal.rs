@@ -373,6 +373,16 @@ impl Terminal {
         self.memory.unrecorded().filter(|held| held.stored).map(|held| held.id.clone()).collect()
     }
 
+    /// Whether this terminal remembers this delivery.
+    pub fn remembers(&self, delivery: &DeliveryId) -> bool {
+        self.memory.find(delivery).is_some()
+    }
+
+    /// Whether the gateway has not recorded this delivery yet, and this terminal holds it.
+    pub fn is_owed(&self, delivery: &DeliveryId) -> bool {
+        self.memory.is_unrecorded(delivery)
+    }
+
     /// The results that are stored and not recorded, in the order of their deliveries.
     pub fn results(&self) -> impl Iterator<Item = (&DeliveryId, &Outcome)> {
         self.memory.unrecorded().filter_map(|held| match &held.phase {

@@ -9,8 +9,8 @@ use relay::fault::{self, Fault};
 use relay::terminal::JournalEntry;
 use relay::{CloseReason, JournalId, Now, ProcessId};
 use virtual_terminal::{
-    Action, Boarded, CallError, DeviceFacts, Machine, MaintenanceAnswer, Platform, Record, Refusal, Secret,
-    Setup, State,
+    Action, Boarded, CallError, DeviceFacts, Dialect, Machine, MaintenanceAnswer, Platform, Record, Refusal,
+    Secret, Setup, State,
 };
 
 use crate::network::{Arrived, Break, ConnectionNumber, End, Packet};
@@ -179,6 +179,7 @@ impl World {
             process,
             boarding_code: code,
             seed,
+            dialect: Dialect::Link,
         };
         let restored = Machine::restore(now, fresh, setup, read_back(&it.disk.stored));
         match restored {

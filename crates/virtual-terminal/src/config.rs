@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use nexo::{EncryptionKey, PoiId, PrinterStatus};
 
+use crate::actions::Dialect;
 use crate::secret::Secret;
 
 /// One virtual terminal.
@@ -15,7 +16,7 @@ pub struct Config {
     pub base_url: String,
     /// The journal's directory, of this terminal alone. Made if absent.
     pub data_dir: PathBuf,
-    /// The terminal's own name.
+    /// The terminal's own name. In the Actions dialect its journal has it, and nobody else: the key names the terminal there.
     pub poi_id: PoiId,
     /// For a terminal that is new, or has to board again.
     pub boarding_code: Option<Secret>,
@@ -31,6 +32,8 @@ pub struct Config {
     pub device: DeviceFacts,
     /// Shared with Sale systems that encrypt their messages.
     pub nexo_key: Option<EncryptionKey>,
+    /// Which protocol it speaks.
+    pub dialect: Dialect,
 }
 
 impl Config {
@@ -47,6 +50,7 @@ impl Config {
             ca_file: None,
             cardholder: Duration::from_secs(2),
             nexo_key: None,
+            dialect: Dialect::Link,
         }
     }
 

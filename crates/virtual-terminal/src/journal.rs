@@ -62,7 +62,11 @@ pub fn executions(dir: &Path) -> Result<Vec<Execution>, JournalError> {
     let path = dir.join(FILE);
     let entries = read(&path, &bytes_of(&path)?)?.into_iter().filter_map(|record| match record {
         Record::Entry(entry) => Some(entry),
-        Record::Journal { .. } | Record::Boarded { .. } | Record::Placed { .. } => None,
+        Record::Journal { .. }
+        | Record::Boarded { .. }
+        | Record::Placed { .. }
+        | Record::Actions
+        | Record::Asked { .. } => None,
     });
     Ok(Terminal::restore(Clock::start().now(), entries).executions().to_vec())
 }

@@ -7,6 +7,7 @@
 //!
 //! Any number of terminals run in one process; there are no globals.
 
+mod actions;
 mod clock;
 mod config;
 mod device;
@@ -22,6 +23,7 @@ mod shell;
 mod socket;
 mod writer;
 
+pub use actions::{Actions, Asked, Dialect, Habit, delivery_of};
 pub use config::{Config, DeviceFacts, Network, Platform};
 pub use http::HttpError;
 pub use journal::{JournalError, executions};

@@ -7,6 +7,7 @@
 //! [`relay::terminal::Terminal`]'s; this machine surrounds it.
 
 mod calls;
+mod dialect;
 mod net;
 mod record;
 mod state;
@@ -14,14 +15,16 @@ mod state;
 mod tests;
 mod upkeep;
 
-use std::collections::VecDeque;
+use std::collections::{BTreeMap, VecDeque};
 use std::time::Duration;
 
 use bytes::Bytes;
 use nexo::{EncryptionKey, PoiId};
+use relay::actions::FromClient;
 use relay::terminal::{Effect, Execution, JournalEntry, Terminal};
 use relay::{Backoff, CloseReason, DeliveryId, JournalId, LinkAction, Now, ProcessId, Settings};
 
+use crate::actions::{Actions, Adapter, Asked, Dialect};
 use crate::config::{DeviceFacts, Platform};
 use crate::device::{Device, Finish};
 use crate::random::Random;
@@ -58,6 +61,8 @@ pub struct Setup {
     pub boarding_code: Option<Secret>,
     /// For delays, and for references that only have to look like those of a terminal.
     pub seed: u64,
+    /// Which protocol it speaks.
+    pub dialect: Dialect,
 }
 
 /// What the owner of a machine has to do.
@@ -82,7 +87,7 @@ pub enum Action {
     Dial {
         /// For [`Machine::handle_opened`].
         attempt: u64,
-        /// What the terminal proves itself with.
+        /// What the terminal proves itself with: its token, or its API key in the Actions dialect.
         token: Secret,
     },
     /// Send this text frame over the link. If the link does not take it, that is [`Machine::handle_ended`].
@@ -120,6 +125,9 @@ pub enum RestoreError {
         /// Whose it should be.
         wanted: PoiId,
     },
+    /// It is the journal of a terminal that speaks the other dialect.
+    #[error("the journal is that of a terminal that speaks the other dialect")]
+    OtherDialect,
     /// There is no journal with a token, and no code to board with.
     #[error("{0} has not been boarded: it needs a boarding code")]
     NeedsBoardingCode(PoiId),
@@ -130,6 +138,8 @@ pub enum RestoreError {
 pub struct Machine {
     identity: Identity,
     terminal: Terminal,
+    /// None for a terminal of the link.
+    actions: Option<Adapter>,
     device: Device,
     random: Random,
     net: Net,
@@ -145,7 +155,7 @@ pub struct Machine {
     disk: Disk,
     /// When the latest input came.
     now: Now,
-    actions: VecDeque<Action>,
+    orders: VecDeque<Action>,
 }
 
 /// Who a terminal is.
@@ -194,8 +204,13 @@ impl Disk {
 impl Machine {
     /// A terminal with an empty journal, which is to be named by this ID. Without a boarding code it needs a person.
     pub fn new(now: Now, journal_id: JournalId, setup: Setup) -> Machine {
-        let contents =
-            Contents { journal_id, token: None, place: (String::new(), None), entries: Vec::new() };
+        let contents = Contents {
+            journal_id,
+            token: None,
+            place: (String::new(), None),
+            entries: Vec::new(),
+            asked: BTreeMap::new(),
+        };
         Machine::with(now, setup, contents)
     }
 
@@ -210,15 +225,19 @@ impl Machine {
         setup: Setup,
         records: Vec<Record>,
     ) -> Result<Machine, RestoreError> {
-        let contents = Contents::of(&setup.poi_id, fresh, records)?;
-        if contents.token.is_none() && setup.boarding_code.is_none() {
+        let contents = Contents::of(&setup.poi_id, &setup.dialect, fresh, records)?;
+        if setup.dialect == Dialect::Link && contents.token.is_none() && setup.boarding_code.is_none() {
             return Err(RestoreError::NeedsBoardingCode(setup.poi_id));
         }
         Ok(Machine::with(now, setup, contents))
     }
 
     fn with(now: Now, setup: Setup, contents: Contents) -> Machine {
-        let Contents { journal_id, token, place, entries } = contents;
+        let Contents { journal_id, token, place, entries, asked } = contents;
+        let (token, actions) = match setup.dialect {
+            Dialect::Link => (token, None),
+            Dialect::Actions(Actions { key, habit }) => (Some(key), Some(Adapter::new(habit, asked))),
+        };
         let mut device = Device::new(setup.device, setup.firmware_version, setup.cardholder);
         (device.merchant_account, device.store) = place;
         let mut machine = Machine {
@@ -231,6 +250,7 @@ impl Machine {
                 boarding_code: setup.boarding_code,
             },
             terminal: Terminal::restore_with(now, setup.nexo_key, entries),
+            actions,
             device,
             random: Random::seeded(setup.seed),
             net: Net::Resting { until: Some(now.mono) },
@@ -242,7 +262,7 @@ impl Machine {
             state: State::Connecting,
             disk: Disk::default(),
             now,
-            actions: VecDeque::new(),
+            orders: VecDeque::new(),
         };
         if machine.identity.token.is_some() {
             machine.rewrite();
@@ -253,13 +273,16 @@ impl Machine {
     /// The next action; none when all is done for now.
     pub fn poll_action(&mut self) -> Option<Action> {
         loop {
-            if let Some(action) = self.actions.pop_front() {
+            if let Some(action) = self.orders.pop_front() {
                 return Some(action);
             }
             if let Some(effect) = self.terminal.poll_effect() {
                 self.take_up(effect);
             } else if let Net::Linked { end, .. } = &mut self.net {
                 match end.poll_action()? {
+                    LinkAction::Ping if self.actions.is_some() => {
+                        return Some(Action::Send(FromClient::Ping.encode()));
+                    }
                     LinkAction::Ping => return Some(Action::Ping),
                     LinkAction::Close(reason) => self.close(reason),
                     LinkAction::Probe { .. } => {}
@@ -351,7 +374,17 @@ impl Machine {
             journal_id: self.identity.journal_id.clone(),
             poi_id: self.identity.poi_id.clone(),
         }];
-        records.extend(self.identity.token.clone().map(|token| Record::Boarded { token }));
+        match &self.actions {
+            Some(adapter) => {
+                records.push(Record::Actions);
+                let asked = |(delivery, name): (&DeliveryId, &Asked)| Record::Asked {
+                    delivery: delivery.clone(),
+                    name: name.clone(),
+                };
+                records.extend(adapter.names().map(asked));
+            }
+            None => records.extend(self.identity.token.clone().map(|token| Record::Boarded { token })),
+        }
         records.push(self.placed());
         records.extend(self.terminal.snapshot().into_iter().map(Record::Entry));
         records
@@ -420,13 +453,13 @@ impl Machine {
 
     fn append(&mut self, record: Record) -> u64 {
         let seq = self.disk.number();
-        self.actions.push_back(Action::Append { record, seq });
+        self.orders.push_back(Action::Append { record, seq });
         seq
     }
 
     fn rewrite(&mut self) {
         let seq = self.disk.number();
-        self.actions.push_back(Action::Rewrite { seq });
+        self.orders.push_back(Action::Rewrite { seq });
     }
 
     fn placed(&self) -> Record {
@@ -439,7 +472,7 @@ impl Machine {
     fn show(&mut self, state: State) {
         if self.state != state {
             self.state = state.clone();
-            self.actions.push_back(Action::Show(state));
+            self.orders.push_back(Action::Show(state));
         }
     }
 }
@@ -451,16 +484,29 @@ struct Contents {
     /// Merchant account and store.
     place: (String, Option<String>),
     entries: Vec<JournalEntry>,
+    /// What the Actions dialect calls deliveries.
+    asked: BTreeMap<DeliveryId, Asked>,
 }
 
 impl Contents {
-    fn of(wanted: &PoiId, fresh: JournalId, records: Vec<Record>) -> Result<Contents, RestoreError> {
+    fn of(
+        wanted: &PoiId,
+        dialect: &Dialect,
+        fresh: JournalId,
+        records: Vec<Record>,
+    ) -> Result<Contents, RestoreError> {
         let mut contents = Contents {
             journal_id: fresh.clone(),
             token: None,
             place: (String::new(), None),
             entries: Vec::new(),
+            asked: BTreeMap::new(),
         };
+        let speaks_actions = matches!(dialect, Dialect::Actions(_));
+        let spoke_actions = records.contains(&Record::Actions);
+        if !records.is_empty() && spoke_actions != speaks_actions {
+            return Err(RestoreError::OtherDialect);
+        }
         for record in records {
             match record {
                 Record::Journal { journal_id, poi_id, .. } => {
@@ -471,10 +517,14 @@ impl Contents {
                 }
                 Record::Boarded { token } => contents.token = Some(token),
                 Record::Placed { merchant_account, store } => contents.place = (merchant_account, store),
+                Record::Actions => {}
+                Record::Asked { delivery, name } => {
+                    contents.asked.insert(delivery, name);
+                }
                 Record::Entry(entry) => contents.entries.push(entry),
             }
         }
-        if contents.token.is_none() {
+        if !speaks_actions && contents.token.is_none() {
             // Journal and token share one fate: without the one the other is worth nothing.
             contents.journal_id = fresh;
             contents.entries.clear();

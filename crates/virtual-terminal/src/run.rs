@@ -38,6 +38,9 @@ pub enum StartError {
         /// Whose it should be.
         wanted: PoiId,
     },
+    /// The directory holds the journal of a terminal that speaks the other dialect.
+    #[error("{} holds the journal of a terminal that speaks the other dialect", .0.display())]
+    OtherDialect(PathBuf),
     /// There is no journal with a token, and no code to board with.
     #[error("{0} has not been boarded: it needs a boarding code")]
     NeedsBoardingCode(PoiId),
@@ -82,6 +85,7 @@ impl VirtualTerminal {
             cardholder: config.cardholder,
             device: config.device,
             nexo_key: config.nexo_key,
+            dialect: config.dialect,
             process: process_id()?,
             boarding_code: config.boarding_code,
             seed: names::seed()?,
@@ -91,6 +95,7 @@ impl VirtualTerminal {
                 RestoreError::OtherTerminal { found, wanted } => {
                     StartError::OtherTerminal { dir: config.data_dir, found, wanted }
                 }
+                RestoreError::OtherDialect => StartError::OtherDialect(config.data_dir),
                 RestoreError::NeedsBoardingCode(poi_id) => StartError::NeedsBoardingCode(poi_id),
             })?;
 

@@ -34,7 +34,7 @@ mod transaction;
 pub use client_error::{ClientError, ERRORS_MAX, ERRORS_WITHIN, ErrorKind, ErrorPace};
 pub use frame::{FromClient, Resume, TerminalAnswer, VoidAnswer};
 pub use json::RawJson;
-pub use outcome::{Judgement, PaymentFailure, PaymentOutcome, judge};
+pub use outcome::{Judgement, PaymentFailure, PaymentOutcome, error_code_of, judge};
 pub use payment::{PaymentAsk, SALE_ID, service_id_of};
 pub use port::{Asked, Known, Opening, Port, PortOrder, PortSetup, RESUME_WAIT, SILENCE_MAX, Standing};
 pub use pursuit::{End, PATIENCE, PaymentStanding, Pursuit, PursuitOrder, Question, Resumed, Undo};

@@ -101,7 +101,7 @@ impl PaymentOutcome {
             ResultCode::Failure => {
                 words.error_message = message_in(additional.as_ref(), &outcome);
                 let condition = outcome.error_condition.as_ref();
-                words.error_code = condition.map(code_of);
+                words.error_code = condition.map(error_code_of);
                 match condition {
                     Some(word) if [ErrorCondition::CANCEL, ErrorCondition::ABORTED].contains(word) => {
                         PaymentStatus::Cancelled
@@ -147,7 +147,7 @@ pub fn judge(ask: &PaymentAsk, answer: &Answer, now: WallMs) -> Judgement {
                 return failed(PaymentFailure::DuplicateTransactionId);
             }
             let words = Words {
-                error_code: Some(code_of(condition)),
+                error_code: Some(error_code_of(condition)),
                 error_message: Some(message.clone()),
                 ..Words::default()
             };
@@ -312,8 +312,8 @@ fn message_in(additional: Option<&AdditionalResponse>, outcome: &ResponseOutcome
         .map(Into::into)
 }
 
-/// An ErrorCondition in capitals with underscores: `InvalidCard` is `INVALID_CARD`. A busy terminal has a code of its own.
-fn code_of(condition: &ErrorCondition) -> String {
+/// The `errorCode` of an ErrorCondition: in capitals with underscores: `InvalidCard` is `INVALID_CARD`. A busy terminal has a code of its own.
+pub fn error_code_of(condition: &ErrorCondition) -> String {
     if *condition == ErrorCondition::BUSY {
         return PaymentFailure::PaymentInProgress.code().into();
     }

@@ -123,6 +123,10 @@ impl Memory {
         self.unrecorded.iter().filter_map(|arrival| self.held.get(arrival))
     }
 
+    pub(super) fn is_unrecorded(&self, id: &DeliveryId) -> bool {
+        self.by_id.get(id).is_some_and(|arrival| self.unrecorded.contains(arrival))
+    }
+
     pub(super) fn unrecorded_count(&self) -> usize {
         self.unrecorded.len()
     }

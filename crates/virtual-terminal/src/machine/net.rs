@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use bytes::Bytes;
-use relay::{CloseReason, Hello, Now, Reconnect, TerminalEnd, ToGateway, ToTerminal, Welcome};
+use relay::{CloseReason, Hello, Now, ProcessId, Reconnect, TerminalEnd, ToGateway, ToTerminal, Welcome};
 
 use super::{Action, Boarded, CallError, Machine, Refusal, State};
 
@@ -80,6 +80,7 @@ impl Machine {
             return;
         }
         match opened {
+            Ok(()) if self.actions.is_some() => self.open_actions(attempt),
             Ok(()) => {
                 let hello = ToGateway::Hello(Box::new(Hello {
                     link_version: 1,
@@ -96,6 +97,9 @@ impl Machine {
             }
             Err(error) => {
                 self.terminal.handle_lost(attempt);
+                if self.actions.is_some() {
+                    return self.refused_by_actions(&error);
+                }
                 self.go_on(after_error(&error), error.retry_after(), format!("no link: {error}"));
             }
         }
@@ -104,6 +108,9 @@ impl Machine {
     /// A text frame came over the link.
     pub fn handle_text(&mut self, now: Now, frame: Bytes) {
         self.now = now;
+        if self.actions.is_some() {
+            return self.hear_actions(now, &frame);
+        }
         let Some((attempt, end, since)) = self.linked() else { return };
         match end.handle_text(now, &frame) {
             Ok(ToTerminal::Welcome(welcome)) => {
@@ -161,7 +168,7 @@ impl Machine {
     }
 
     /// The link that is read from.
-    fn linked(&mut self) -> Option<(u64, &mut TerminalEnd, &mut Option<Duration>)> {
+    pub(super) fn linked(&mut self) -> Option<(u64, &mut TerminalEnd, &mut Option<Duration>)> {
         let reading = !self.is_stopping();
         match &mut self.net {
             Net::Linked { attempt, end, since } if reading => Some((*attempt, end, since)),
@@ -169,7 +176,7 @@ impl Machine {
         }
     }
 
-    fn handle_welcome(&mut self, attempt: u64, welcome: Welcome) {
+    pub(super) fn handle_welcome(&mut self, attempt: u64, welcome: Welcome) {
         let Welcome { connection_id, terminal, settings, body_limit, .. } = welcome;
         if terminal.poi_id != self.identity.poi_id {
             let problem = format!("welcomed as {}, not as {}", terminal.poi_id, self.identity.poi_id);
@@ -197,7 +204,7 @@ impl Machine {
             self.net = Net::Resting { until: None };
         } else if self.identity.token.is_none() || self.must_board {
             self.board();
-        } else if self.terminal.is_full() {
+        } else if self.terminal.is_full() && self.actions.is_none() {
             // More than a hello can name is handed in first.
             let why = "results have to be handed in by maintenance first";
             self.wait(Reconnect::Backoff, None, why.into());
@@ -219,7 +226,7 @@ impl Machine {
         }
         self.show(State::Boarding);
         self.net = Net::Boarding;
-        self.actions.push_back(Action::Board { code, journal_id: self.identity.journal_id.clone() });
+        self.orders.push_back(Action::Board { code, journal_id: self.identity.journal_id.clone() });
     }
 
     /// The attempt is stored.
@@ -229,12 +236,14 @@ impl Machine {
         }
         let Some(token) = self.identity.token.clone() else { return };
         self.net = Net::Dialing { attempt };
-        self.actions.push_back(Action::Dial { attempt, token });
+        self.orders.push_back(Action::Dial { attempt, token });
     }
 
     pub(super) fn send(&mut self, frame: &ToGateway) {
-        if let Net::Linked { .. } = self.net {
-            self.actions.push_back(Action::Send(frame.encode()));
+        if self.actions.is_some() {
+            self.say_in_actions(frame);
+        } else if let Net::Linked { .. } = self.net {
+            self.orders.push_back(Action::Send(frame.encode()));
         }
     }
 
@@ -247,7 +256,7 @@ impl Machine {
         };
         self.net = Net::Resting { until: None };
         self.terminal.handle_lost(attempt);
-        self.actions.push_back(Action::Close(reason.clone()));
+        self.orders.push_back(Action::Close(reason.clone()));
         self.after_link(since, Some(&reason));
     }
 
@@ -262,14 +271,24 @@ impl Machine {
             None => "the link broke off".into(),
         };
         match (Reconnect::after_close(reason, &self.identity.process), reason) {
-            (Reconnect::Stop, Some(CloseReason::Replaced { winner })) => {
-                tracing::warn!(winner = %winner, "another process is this terminal now");
-                self.net = Net::Resting { until: None };
-                self.call_no_more();
-                self.show(State::Replaced { winner: winner.clone() });
+            (Reconnect::Stop, Some(CloseReason::Replaced { winner })) => self.yield_to(Some(winner.clone())),
+            // There is no other way to hand anything in, and nothing to board with.
+            (Reconnect::Maintenance | Reconnect::BoardAgain, _) if self.actions.is_some() => {
+                self.go_on(Reconnect::Slowly, None, why);
             }
             (reconnect, _) => self.go_on(reconnect, None, why),
         }
+    }
+
+    /// Another process is this terminal now, and this one leaves it alone.
+    pub(super) fn yield_to(&mut self, winner: Option<ProcessId>) {
+        tracing::warn!(
+            winner = winner.as_ref().map(tracing::field::display),
+            "another process is this terminal now"
+        );
+        self.net = Net::Resting { until: None };
+        self.call_no_more();
+        self.show(State::Replaced { winner });
     }
 
     pub(super) fn go_on(&mut self, reconnect: Reconnect, retry_after: Option<Duration>, why: String) {
@@ -293,7 +312,7 @@ impl Machine {
     }
 
     /// Rests for as long as this asks for, and shows why.
-    fn wait(&mut self, reconnect: Reconnect, retry_after: Option<Duration>, why: String) {
+    pub(super) fn wait(&mut self, reconnect: Reconnect, retry_after: Option<Duration>, why: String) {
         let delay = self.backoff.delay(reconnect, retry_after, self.random.number());
         tracing::info!(why, wait_ms = delay.map(|d| d.as_millis()), "no link");
         self.net = Net::Resting { until: delay.map(|delay| self.now.mono.saturating_add(delay)) };
@@ -309,7 +328,7 @@ impl Machine {
 }
 
 /// How to go on after a call that did not succeed.
-fn after_error(error: &CallError) -> Reconnect {
+pub(super) fn after_error(error: &CallError) -> Reconnect {
     match error {
         CallError::Refused(refusal) => Reconnect::after_refusal(refusal.status, refusal.code.as_deref()),
         CallError::Failed(_) => Reconnect::Backoff,

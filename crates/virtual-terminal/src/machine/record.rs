@@ -1,10 +1,11 @@
 //! What a virtual terminal's journal holds, as plain data.
 
 use nexo::PoiId;
-use relay::JournalId;
 use relay::terminal::JournalEntry;
+use relay::{DeliveryId, JournalId};
 use serde::{Deserialize, Serialize, Serializer};
 
+use crate::actions::Asked;
 use crate::secret::Secret;
 
 /// One thing that a journal holds.
@@ -33,6 +34,15 @@ pub enum Record {
         /// Its store; none where the merchant account itself represents one.
         #[serde(default, skip_serializing_if = "Option::is_none")]
         store: Option<String>,
+    },
+    /// The terminal speaks the Actions dialect: it is not boarded, and its key is not written down.
+    Actions,
+    /// What the Actions dialect calls a delivery; before the delivery's own first entry.
+    Asked {
+        /// Which delivery.
+        delivery: DeliveryId,
+        /// What it is called.
+        name: Asked,
     },
     /// What the terminal must not forget of its links and deliveries.
     Entry(JournalEntry),

@@ -23,7 +23,7 @@ pub enum State {
     },
     /// Another process is this terminal now, and this one leaves it alone.
     Replaced {
-        /// The other process.
-        winner: ProcessId,
+        /// The other process; the Actions dialect does not name it.
+        winner: Option<ProcessId>,
     },
 }

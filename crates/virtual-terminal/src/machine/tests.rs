@@ -1,5 +1,7 @@
 //! The machine alone: its owner here is a test with a disk and a clock of its own, and no network.
 
+mod dialect;
+
 use bytes::Bytes;
 use nexo::{Response, ResultCode};
 use relay::terminal::Outcome;
@@ -33,6 +35,7 @@ fn setup(code: Option<&str>) -> Setup {
         process: ProcessId::parse("p_1").unwrap(),
         boarding_code: code.map(Secret::new),
         seed: 7,
+        dialect: Dialect::Link,
     }
 }
 
@@ -451,7 +454,7 @@ fn another_process_is_left_alone() {
     let winner = ProcessId::parse("p_other").unwrap();
     let reason = CloseReason::Replaced { winner: winner.clone() };
     owner.with(|machine, now| machine.handle_ended(now, Some(reason)));
-    assert_eq!(*owner.machine.state(), State::Replaced { winner });
+    assert_eq!(*owner.machine.state(), State::Replaced { winner: Some(winner) });
     assert_eq!((owner.machine.poll_timeout(), owner.next()), (None, None));
 }
 

@@ -56,7 +56,8 @@ impl Machine {
 
     /// When the next call is due, unless one is under way.
     pub(super) fn maintenance_due(&self) -> Option<Duration> {
-        self.upkeep.due.filter(|_| self.identity.token.is_some() && !self.upkeep.calling)
+        let calls = self.identity.token.is_some() && self.actions.is_none() && !self.upkeep.calling;
+        self.upkeep.due.filter(|_| calls)
     }
 
     /// The next call is due at once.
@@ -87,7 +88,7 @@ impl Machine {
             applied_revision: (self.settings.revision > 0).then_some(self.settings.revision),
         };
         self.upkeep.calling = true;
-        self.actions.push_back(Action::Maintain { token, report });
+        self.orders.push_back(Action::Maintain { token, report });
     }
 
     /// Says whether fewer results wait than before.

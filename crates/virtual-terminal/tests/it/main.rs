@@ -260,7 +260,7 @@ async fn another_process_is_left_alone() {
     let (link, _) = gateway.welcomed().await;
     let winner = ProcessId::parse("p_other").unwrap();
     link.close(CloseReason::Replaced { winner: winner.clone() }).await;
-    reaches(&terminal, |state| *state == State::Replaced { winner: winner.clone() }).await;
+    reaches(&terminal, |state| *state == State::Replaced { winner: Some(winner.clone()) }).await;
     assert_eq!(gateway.upgrades(), 1);
     terminal.stop().await;
 }
