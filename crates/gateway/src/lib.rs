@@ -7,7 +7,6 @@ pub mod fault;
 
 mod clock;
 mod ids;
-#[cfg_attr(not(test), expect(dead_code, reason = "who opens secrets, the Actions API, is still to come"))]
 mod secrets;
 
 mod http;

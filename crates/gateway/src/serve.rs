@@ -17,7 +17,7 @@ use tokio_util::sync::{CancellationToken, DropGuard};
 use tokio_util::task::TaskTracker;
 
 use crate::access::Access;
-use crate::actions_api::ActionsApi;
+use crate::actions_api::{ActionsApi, ActionsHttp};
 use crate::admin::Admin;
 use crate::clock::Clock;
 use crate::config::{Config, ConfigError, Tls};
@@ -138,7 +138,7 @@ pub async fn start(config: Config) -> Result<Running, StartError> {
     let sockets = Sockets::new(config.patience, Hosts::new(&config.hosts, &listened), clock);
     let per_terminal = usize::try_from(config.limits.exchanges_per_terminal).unwrap_or(usize::MAX);
     let presence = Presence::new(store.clone(), clock, facts, per_terminal, tasks.clone(), links.clone());
-    let app = build(&config, clock, &store, &presence, &sockets, &links, &tasks);
+    let app = build(&config, &store, &secrets, &presence, &sockets, &links, &tasks);
     if let Some(certificate) = certificate {
         sockets.tasks.spawn(certificate.follow(sockets.stop.clone()));
     }
@@ -170,13 +170,14 @@ pub async fn start(config: Config) -> Result<Running, StartError> {
 /// All surfaces, each with what it uses.
 fn build(
     config: &Config,
-    clock: Clock,
     store: &Arc<dyn Store>,
+    secrets: &Arc<Secrets>,
     presence: &Arc<Presence>,
     sockets: &Sockets,
     links: &CancellationToken,
     tasks: &TaskTracker,
 ) -> Router {
+    let clock = presence.clock();
     let access = Arc::new(Access::new(store.clone(), clock, &config.limits));
     let directory = Arc::new(Directory::new(store.clone(), clock));
     let boarding = Arc::new(Boarding::new(store.clone(), clock));
@@ -209,6 +210,13 @@ fn build(
         proxies: proxies.clone(),
         body_limit: config.body_limit,
     };
+    let actions_http = ActionsHttp {
+        access: access.clone(),
+        store: store.clone(),
+        secrets: secrets.clone(),
+        clock,
+        body: config.patience.for_body(config.body_limit),
+    };
     let board = BoardApi {
         boarding: boarding.clone(),
         presence: presence.clone(),
@@ -221,6 +229,7 @@ fn build(
     Router::new()
         .merge(sale_api.router())
         .merge(actions.router())
+        .merge(actions_http.router())
         .merge(terminal_link.router())
         .merge(board.router())
         .merge(management.router())

@@ -3,6 +3,7 @@
 //! Source: the Actions page of the specification and its sibling pages; what they leave open is ours, and said to be.
 
 mod desktop;
+mod http;
 mod open;
 mod terminal;
 
@@ -14,6 +15,8 @@ use axum::Router;
 use axum::routing::get;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
+
+pub(crate) use http::ActionsHttp;
 
 use crate::access::{Access, Caller};
 use crate::config::ActionsSettings;

@@ -4,6 +4,7 @@
 
 mod access;
 mod actions_door;
+mod actions_http;
 mod boarding;
 mod card_data;
 mod classic_answers;
