@@ -17,6 +17,7 @@ use serde::{Deserialize, Serialize};
 use tokio_tungstenite::tungstenite::handshake::client::generate_key;
 use tokio_tungstenite::tungstenite::handshake::derive_accept_key;
 
+use crate::actions::Dialect;
 use crate::machine::{Boarded, CallError, MaintenanceAnswer, Refusal, Report};
 use crate::secret::Secret;
 use crate::socket::Socket;
@@ -26,6 +27,9 @@ const CALL_TIMEOUT: Duration = Duration::from_secs(30);
 
 /// From the connect to the 101.
 const UPGRADE_TIMEOUT: Duration = Duration::from_secs(15);
+
+/// What names the protocol of a link.
+const SUBPROTOCOL_HEADER: &str = "Sec-WebSocket-Protocol";
 
 /// The longest answer that is read, in bytes.
 const ANSWER_MAX: usize = 256 * 1024;
@@ -54,6 +58,14 @@ pub enum HttpError {
 pub(crate) struct Http {
     client: Client,
     base: Url,
+    path: LinkPath,
+}
+
+/// Where a link is opened, and how the terminal proves itself there.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum LinkPath {
+    Link,
+    Actions,
 }
 
 #[derive(Serialize)]
@@ -65,7 +77,7 @@ struct BoardRequest<'a> {
 }
 
 impl Http {
-    pub(crate) fn new(base_url: &str, ca_file: Option<&Path>) -> Result<Http, HttpError> {
+    pub(crate) fn new(base_url: &str, ca_file: Option<&Path>, dialect: &Dialect) -> Result<Http, HttpError> {
         let base = Url::parse(base_url).map_err(|_| HttpError::BaseUrl(base_url.into()))?;
         if !matches!(base.scheme(), "http" | "https") || base.host_str().is_none() {
             return Err(HttpError::BaseUrl(base_url.into()));
@@ -82,7 +94,11 @@ impl Http {
             .pool_max_idle_per_host(0)
             .build()
             .map_err(|error| HttpError::Tls(error.to_string()))?;
-        Ok(Http { client, base })
+        let path = match dialect {
+            Dialect::Link => LinkPath::Link,
+            Dialect::Actions(_) => LinkPath::Actions,
+        };
+        Ok(Http { client, base, path })
     }
 
     pub(crate) async fn board(
@@ -109,17 +125,21 @@ impl Http {
         answer(request).await
     }
 
-    /// Opens a link; `hello` has not been sent yet.
+    /// Opens a link; nothing has been said over it yet. `token` is the API key for one of the Actions API.
     pub(crate) async fn connect(&self, token: &Secret) -> Result<Box<Socket>, CallError> {
         let key = generate_key();
-        let request = self
-            .request(Method::GET, "terminal/v1/link")
-            .header(AUTHORIZATION, format!("Bearer {}", token.reveal()))
+        let request = match self.path {
+            LinkPath::Link => self
+                .request(Method::GET, "terminal/v1/link")
+                .header(AUTHORIZATION, format!("Bearer {}", token.reveal()))
+                .header(SUBPROTOCOL_HEADER, SUBPROTOCOL),
+            LinkPath::Actions => self.request(Method::GET, "v1").header("x-api-key", token.reveal()),
+        };
+        let request = request
             .header(CONNECTION, "Upgrade")
             .header(UPGRADE, "websocket")
             .header("Sec-WebSocket-Version", "13")
-            .header("Sec-WebSocket-Key", &key)
-            .header("Sec-WebSocket-Protocol", SUBPROTOCOL);
+            .header("Sec-WebSocket-Key", &key);
         let opening = async {
             let response = request.send().await.map_err(failed)?;
             if response.status() != StatusCode::SWITCHING_PROTOCOLS {
@@ -131,7 +151,7 @@ impl Http {
             if !says("Sec-WebSocket-Accept", &derive_accept_key(key.as_bytes())) {
                 return Err(CallError::Failed("the gateway's upgrade does not fit the request".into()));
             }
-            if !says("Sec-WebSocket-Protocol", SUBPROTOCOL) {
+            if self.path == LinkPath::Link && !says(SUBPROTOCOL_HEADER, SUBPROTOCOL) {
                 return Err(CallError::Failed(format!("the gateway does not speak {SUBPROTOCOL}")));
             }
             let upgraded = response.upgrade().await.map_err(failed)?;
@@ -168,12 +188,19 @@ async fn refusal(response: Response) -> Refusal {
         code: Option<String>,
         detail: Option<String>,
         title: Option<String>,
+        /// In the Actions dialect.
+        message: Option<String>,
     }
     let status = response.status().as_u16();
     let retry_after = retry_after(response.headers());
     let body = body(response).await.unwrap_or_default();
     let problem: Problem = serde_json::from_slice(&body).unwrap_or_default();
-    Refusal { status, code: problem.code, detail: problem.detail.or(problem.title), retry_after }
+    Refusal {
+        status,
+        code: problem.code,
+        detail: problem.detail.or(problem.message).or(problem.title),
+        retry_after,
+    }
 }
 
 fn retry_after(headers: &HeaderMap) -> Option<Duration> {

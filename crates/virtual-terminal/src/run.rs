@@ -70,7 +70,7 @@ impl VirtualTerminal {
     /// When the journal directory is in use, damaged or another terminal's, when there is neither a token nor a
     /// boarding code, or when the base URL or the CA file can't be used. Nothing runs then.
     pub async fn start(config: Config) -> Result<Handle, StartError> {
-        let http = Http::new(&config.base_url, config.ca_file.as_deref())?;
+        let http = Http::new(&config.base_url, config.ca_file.as_deref(), &config.dialect)?;
         let dir = config.data_dir.clone();
         let opened = tokio::task::spawn_blocking(move || Journal::open(&dir)).await;
         let (journal, records) = opened.map_err(|error| JournalError::Io {

@@ -23,7 +23,7 @@ use nexo::{
     ReversalRequest, SaleData, SaleId, TransactionIdentification,
 };
 use relay::actions::{
-    FromClient, PaymentAsk, PaymentStatus, Resume, SALE_ID, ToClient, TransactionId, VoidAnswer,
+    ClientError, FromClient, PaymentAsk, PaymentStatus, Resume, SALE_ID, ToClient, TransactionId, VoidAnswer,
 };
 use relay::terminal::{Execution, ExecutionKind, Outcome, Terminal};
 use relay::{
@@ -95,6 +95,8 @@ pub(crate) enum Heard {
     Answer(FromClient),
     /// The connection is about to be closed, for this reason.
     ForcedOff(String),
+    /// The gateway takes this end for a desktop: the key is one's.
+    TakenForDesktop,
     /// Nothing that has to be acted on.
     Nothing,
 }
@@ -249,11 +251,18 @@ impl Adapter {
                 }
             }
             Ok(ToClient::ForceDisconnect { reason, .. }) => Heard::ForcedOff(reason.into_owned()),
+            Ok(ToClient::Error(error)) if is_for_terminals_only(&error) => Heard::TakenForDesktop,
+            Ok(
+                ToClient::TerminalsResponse { .. }
+                | ToClient::TerminalStatusUpdate(_)
+                | ToClient::PaymentComplete(_)
+                | ToClient::PaymentVoided(_),
+            ) => Heard::TakenForDesktop,
             Ok(ToClient::Error(error)) => {
                 tracing::warn!(%error, "the gateway could not carry out what was said");
                 Heard::Nothing
             }
-            Ok(_) => Heard::Nothing, // A sign of life, or what is for desktops.
+            Ok(ToClient::VoidRequest { .. } | ToClient::Pong { .. } | ToClient::Unknown(_)) => Heard::Nothing,
             Err(error) => {
                 tracing::warn!(%error, "ignored a frame that can't be read");
                 Heard::Nothing
@@ -429,6 +438,12 @@ fn payment_to_void<'a>(
         // The frame has no other name for it, and the wrong one must not be undone.
         _ => Err((PaymentStatus::Failed, Some("This terminal took several payments of this transactionId."))),
     }
+}
+
+/// Whether the gateway refuses what only terminals say.
+fn is_for_terminals_only(error: &ClientError) -> bool {
+    let whoever = ClientError::only_terminals("");
+    error.kind == whoever.kind && error.message.starts_with(whoever.message.trim_end())
 }
 
 /// Whether a `forceDisconnect` for this reason says that another connection is this terminal now.

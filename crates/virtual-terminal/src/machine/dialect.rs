@@ -65,6 +65,12 @@ impl Machine {
             }
             Heard::Answer(frame) => self.orders.push_back(Action::Send(frame.encode())),
             Heard::ForcedOff(reason) => self.forced_off(&reason),
+            Heard::TakenForDesktop => {
+                self.hang_up(attempt);
+                self.halt(
+                    "this key is a desktop's: a terminal needs one of the role actions-terminal".into(),
+                );
+            }
             Heard::Nothing => {}
         }
     }
@@ -86,12 +92,16 @@ impl Machine {
         }
     }
 
-    /// The gateway is about to close the connection, and asks not to be called again at once.
-    fn forced_off(&mut self, reason: &str) {
-        let Net::Linked { attempt, since, .. } = self.net else { return };
+    fn hang_up(&mut self, attempt: u64) {
         self.net = Net::Resting { until: None };
         self.terminal.handle_lost(attempt);
         self.orders.push_back(Action::Close(CloseReason::Normal));
+    }
+
+    /// The gateway is about to close the connection, and asks not to be called again at once.
+    fn forced_off(&mut self, reason: &str) {
+        let Net::Linked { attempt, since, .. } = self.net else { return };
+        self.hang_up(attempt);
         let stood = since.map(|since| self.now.mono.saturating_sub(since));
         self.backoff.handle_end(stood.unwrap_or_default());
         if is_replaced(reason) {

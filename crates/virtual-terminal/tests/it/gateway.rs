@@ -7,6 +7,7 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use futures_util::{SinkExt, StreamExt};
+use relay::actions::FromClient;
 use relay::{
     CloseReason, ConnectionId, Deliver, DeliveryId, Heartbeat, Hello, Placement, ResultMessage, SUBPROTOCOL,
     Settings, ToGateway, ToTerminal, Welcome,
@@ -130,6 +131,11 @@ impl Gateway {
         }
     }
 
+    /// The next link of an Actions terminal; nothing was read from it.
+    pub(crate) async fn opened(&mut self) -> Link {
+        within("a link", self.links.recv()).await.unwrap()
+    }
+
     /// The next link, welcomed.
     pub(crate) async fn welcomed(&mut self) -> (Link, Hello) {
         let (mut link, hello) = self.link().await;
@@ -194,9 +200,18 @@ impl Link {
     }
 
     pub(crate) async fn frame(&mut self) -> ToGateway {
+        ToGateway::decode(&self.text().await).unwrap()
+    }
+
+    /// The next frame of an Actions terminal.
+    pub(crate) async fn said(&mut self) -> FromClient {
+        FromClient::decode(&self.text().await).unwrap()
+    }
+
+    async fn text(&mut self) -> Bytes {
         loop {
             match within("a frame", self.0.next()).await.unwrap().unwrap() {
-                Message::Text(text) => return ToGateway::decode(&text.into()).unwrap(),
+                Message::Text(text) => return text.into(),
                 Message::Ping(_) | Message::Pong(_) => {}
                 other => panic!("expected a frame, got {other:?}"),
             }
@@ -276,7 +291,8 @@ async fn serve(mut stream: Box<dyn Stream>, desk: &Mutex<Desk>, opened: &mpsc::S
                 &json!({"recorded": recorded, "settings": {"revision": 7}, "actions": [], "nextCallSeconds": 21600}),
             )
         }
-        "/terminal/v1/link" => {
+        "/terminal/v1/link" | "/v1" => {
+            let is_link = path != "/v1";
             let refusal = {
                 let mut desk = desk.lock().unwrap();
                 desk.upgrades += 1;
@@ -285,11 +301,18 @@ async fn serve(mut stream: Box<dyn Stream>, desk: &Mutex<Desk>, opened: &mpsc::S
             match refusal {
                 Some(answer) => answer,
                 None => {
-                    assert!(authorised);
-                    assert_eq!(header("sec-websocket-protocol").as_deref(), Some(SUBPROTOCOL));
+                    let protocol = if is_link {
+                        assert!(authorised);
+                        assert_eq!(header("sec-websocket-protocol").as_deref(), Some(SUBPROTOCOL));
+                        format!("Sec-WebSocket-Protocol: {SUBPROTOCOL}\r\n")
+                    } else {
+                        assert_eq!(header("x-api-key").as_deref(), Some(TOKEN));
+                        assert_eq!(header("sec-websocket-protocol"), None);
+                        String::new()
+                    };
                     let accept = derive_accept_key(header("sec-websocket-key").unwrap().as_bytes());
                     let answer = format!(
-                        "HTTP/1.1 101 Switching Protocols\r\nConnection: Upgrade\r\nUpgrade: websocket\r\nSec-WebSocket-Accept: {accept}\r\nSec-WebSocket-Protocol: {SUBPROTOCOL}\r\n\r\n"
+                        "HTTP/1.1 101 Switching Protocols\r\nConnection: Upgrade\r\nUpgrade: websocket\r\nSec-WebSocket-Accept: {accept}\r\n{protocol}\r\n"
                     );
                     stream.write_all(answer.as_bytes()).await.unwrap();
                     stream.flush().await.unwrap();

@@ -451,6 +451,19 @@ fn a_key_that_is_refused_needs_a_person_and_anything_else_time() {
 }
 
 #[test]
+fn a_terminal_with_a_desktops_key_says_so_and_stops() {
+    for frame in [
+        r#"{"error":"Forbidden","message":"Only terminal devices can send resume"}"#,
+        r#"{"action":"terminalStatusUpdate","terminalId":"T","status":"connected","timestamp":"","groupId":"G"}"#,
+    ] {
+        let mut owner = Owner::speaking(Habit::PlainAndForgets, Vec::new()).connected();
+        owner.text(frame.to_owned());
+        assert_eq!(owner.next(), Some(Action::Close(CloseReason::Normal)));
+        assert!(matches!(owner.machine.state(), State::Stopped { why } if why.contains("desktop's")));
+    }
+}
+
+#[test]
 fn the_journals_of_the_two_dialects_are_not_taken_for_each_other() {
     let error = Machine::restore(start(), journal("j"), speaks(Habit::Acknowledges), kept([])).unwrap_err();
     assert_eq!(error, RestoreError::OtherDialect);
