@@ -4,13 +4,13 @@ use std::path::PathBuf;
 use std::process::ExitCode;
 use std::time::Duration;
 
-use anyhow::Context as _;
+use anyhow::{Context as _, bail};
 use clap::{Args, ValueEnum};
 use nexo::PoiId;
 use relay::DeliveryId;
 use relay::terminal::{Execution, ExecutionKind};
 use tokio::sync::watch;
-use virtual_terminal::{Config, Secret, StartError, State, VirtualTerminal};
+use virtual_terminal::{Actions, Config, Dialect, Habit, Secret, StartError, State, VirtualTerminal};
 
 use crate::connection::with_scheme;
 use crate::nexo_key::NexoKey;
@@ -23,18 +23,24 @@ use crate::{clock, paint, pay};
 /// takes payments, at which a card is presented by itself. What a terminal must not forget is kept in its data directory; a
 /// second start goes on from there and needs no code.
 ///
+/// With `--dialect actions` it is a terminal of the Actions API instead: it needs no code, but a key of the role
+/// actions-terminal (see `tillgate key new`), which says which terminal it is.
+///
 /// Exit status: 0 ended by Ctrl-C, 5 stopped and in need of a person, 6 another process is this terminal now.
 #[derive(Debug, Args)]
 pub(crate) struct Terminal {
     /// The gateway
     #[arg(long, value_name = "URL", env = "TILLGATE_URL")]
     url: String,
-    /// The terminal's name
-    #[arg(long, value_name = "POIID")]
-    poi_id: PoiId,
+    /// The terminal's name. In the Actions dialect the key says which terminal it is, and this only names its journal
+    /// [default there: actions-terminal-…, made of the key]
+    #[arg(long, value_name = "POIID", required_unless_present = "key")]
+    poi_id: Option<PoiId>,
     /// For the first start, or to board again
     #[arg(long, value_name = "CODE")]
     boarding_code: Option<String>,
+    #[command(flatten)]
+    actions: ActionsArgs,
     /// Where it keeps its journal [default: tillgate-terminal-POIID]
     #[arg(long, value_name = "DIR")]
     data_dir: Option<PathBuf>,
@@ -51,6 +57,64 @@ pub(crate) struct Terminal {
     nexo_key: NexoKey,
 }
 
+/// What only a terminal of the Actions API has.
+#[derive(Debug, Args)]
+#[command(next_help_heading = "For the Actions API")]
+struct ActionsArgs {
+    /// Which protocol it speaks
+    #[arg(long, value_enum, default_value_t = Protocol::Link)]
+    dialect: Protocol,
+    /// API key of the role actions-terminal, with --dialect actions [env: TILLGATE_TERMINAL_KEY]
+    #[arg(long, value_name = "KEY", env = KEY_ENV, hide_env = true, hide_env_values = true)]
+    key: Option<String>,
+    /// Say no more than the documented page asks for: no acknowledgements. After a reconnect it says its last result again, or
+    /// forgets it
+    #[arg(long, value_enum, value_name = "HABIT", num_args = 0..=1, default_missing_value = "repeats")]
+    plain: Option<Plain>,
+}
+
+/// What to do about a key that is of no use.
+const NEXT_STEP: &str = "`tillgate key new --role actions-terminal --group CODE --poi-id POIID --device-id ID` makes a key for a \
+                         terminal of the Actions API, and `tillgate key list` shows those that are good";
+
+const KEY_ENV: &str = "TILLGATE_TERMINAL_KEY";
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+enum Protocol {
+    /// The terminal link
+    Link,
+    /// The Actions API
+    Actions,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+enum Plain {
+    /// Says its last result again after a reconnect
+    Repeats,
+    /// Forgets what was not heard
+    Forgets,
+}
+
+impl ActionsArgs {
+    fn dialect(self) -> anyhow::Result<Dialect> {
+        match (self.dialect, self.key) {
+            (Protocol::Link, _) if self.plain.is_some() => bail!("--plain goes with --dialect actions"),
+            (Protocol::Link, _) => Ok(Dialect::Link),
+            (Protocol::Actions, None) => bail!(
+                "with which API key? Give --key, or set {KEY_ENV}. {NEXT_STEP}; a demo prints one when it starts"
+            ),
+            (Protocol::Actions, Some(key)) => {
+                let habit = match self.plain {
+                    None => Habit::Acknowledges,
+                    Some(Plain::Repeats) => Habit::PlainAndRepeats,
+                    Some(Plain::Forgets) => Habit::PlainAndForgets,
+                };
+                Ok(Dialect::Actions(Actions { key: Secret::new(key), habit }))
+            }
+        }
+    }
+}
+
 #[derive(Clone, Copy, Debug, ValueEnum)]
 enum Platform {
     /// Portable, with a battery
@@ -64,11 +128,17 @@ impl Terminal {
         let mut signals = Signals::listen()?;
         with_scheme(&self.url)?;
         let nexo_key = self.nexo_key.open()?;
-        let poi = self.poi_id.clone();
+        let dialect = self.actions.dialect()?;
+        let speaks_actions = dialect != Dialect::Link;
+        let poi = name(self.poi_id, &dialect)?;
+        if speaks_actions && self.boarding_code.is_some() {
+            bail!("a terminal of the Actions API is not boarded: its key is all it needs");
+        }
         let data_dir =
             self.data_dir.unwrap_or_else(|| format!("tillgate-terminal-{}", file_name(&poi)).into());
         let mut told = virtual_terminal::executions(&data_dir)?.pop().map(|last| last.delivery);
-        let mut config = Config::new(self.url, data_dir, self.poi_id);
+        let mut config = Config::new(self.url, data_dir, poi.clone());
+        config.dialect = dialect;
         if matches!(self.platform, Platform::Android) {
             config = config.portable();
         }
@@ -81,6 +151,9 @@ impl Terminal {
                 "{poi} has not been boarded here. Make a code with `tillgate board {poi}`, and start again with \
                  --boarding-code CODE"
             ),
+            error @ StartError::OtherDialect(_) => {
+                anyhow::Error::from(error).context("choose another directory with --data-dir")
+            }
             error => anyhow::Error::from(error),
         })?;
         let (mut state, mut executions) = (handle.state(), handle.executions());
@@ -91,6 +164,9 @@ impl Terminal {
                     changed.context("the terminal has ended by itself")?;
                     let now = state.borrow_and_update().clone();
                     say(&poi, &now);
+                    if speaks_actions && matches!(now, State::Stopped { .. }) {
+                        println!("{NEXT_STEP}");
+                    }
                     let code = match now {
                         State::Stopped { .. } => 5,
                         State::Replaced { .. } => 6,
@@ -116,6 +192,15 @@ impl Terminal {
             }
             Farewell::CutShort => Ok(ExitCode::from(AT_ONCE)),
         }
+    }
+}
+
+/// The terminal's name. In the Actions dialect it is nobody's but this program's.
+fn name(given: Option<PoiId>, dialect: &Dialect) -> anyhow::Result<PoiId> {
+    match (given, dialect) {
+        (Some(poi), _) => Ok(poi),
+        (None, Dialect::Link) => bail!("which terminal? Give --poi-id"),
+        (None, Dialect::Actions(actions)) => Ok(actions.name()),
     }
 }
 

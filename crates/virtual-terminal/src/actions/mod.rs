@@ -62,6 +62,13 @@ pub struct Actions {
     pub habit: Habit,
 }
 
+impl Actions {
+    /// A name for whoever has no better one, such as `actions-terminal-1f5c02aa`: the same for the same key.
+    pub fn name(&self) -> PoiId {
+        names::name_of(self.key.reveal())
+    }
+}
+
 /// How much a terminal of the Actions API says about its payments.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum Habit {

@@ -2,7 +2,7 @@
 
 use std::fmt::Write as _;
 
-use nexo::ServiceId;
+use nexo::{PoiId, ServiceId};
 use relay::DeliveryId;
 use relay::actions::{TransactionId, service_id_of};
 use serde::{Deserialize, Deserializer, Serialize, Serializer, de};
@@ -50,6 +50,14 @@ pub(super) fn service_of(delivery: &DeliveryId) -> ServiceId {
 #[expect(clippy::expect_used, reason = "one letter")]
 pub(super) fn unnamed() -> TransactionId {
     TransactionId::parse("-").expect("a name")
+}
+
+/// A terminal's name, made of the first 32 bits of SHA-256 over its key: so little says nothing about it.
+#[expect(clippy::expect_used, reason = "letters, digits and '-'")]
+pub(super) fn name_of(key: &str) -> PoiId {
+    let digest = Sha256::digest(key.as_bytes());
+    let first = digest.iter().take(4).fold(0_u32, |sum, byte| sum << 8 | u32::from(*byte));
+    PoiId::parse(&format!("actions-terminal-{first:08x}")).expect("a POIID")
 }
 
 /// `prefix` and the first 128 bits of SHA-256 over the parts.
