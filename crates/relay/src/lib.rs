@@ -27,7 +27,8 @@ pub use frame::{
 };
 pub use id::{CallId, ConnectionId, DeliveryId, Epoch, ExchangeId, IdError, JournalId, NodeId, ProcessId};
 pub use link::{
-    Backoff, CloseReason, GatewayLink, HANDSHAKE_TIMEOUT, LinkAction, PROBE_TIMEOUT, Reconnect, TerminalEnd,
+    Backoff, CloseReason, GatewayLink, HANDSHAKE_TIMEOUT, LinkAction, Liveness, PROBE_TIMEOUT, Reconnect,
+    TerminalEnd,
 };
 pub use presence::{GRACE, Lease, Presence, Status};
 pub use time::{Now, WallMs};

@@ -12,6 +12,6 @@ mod terminal_end;
 
 pub use close::CloseReason;
 pub use gateway_end::GatewayLink;
-pub use keepalive::{HANDSHAKE_TIMEOUT, LinkAction, PROBE_TIMEOUT};
+pub use keepalive::{HANDSHAKE_TIMEOUT, LinkAction, Liveness, PROBE_TIMEOUT};
 pub use reconnect::{Backoff, Reconnect};
 pub use terminal_end::TerminalEnd;

@@ -7,7 +7,7 @@ use bytes::Bytes;
 use crate::frame::{FRAME_OVERHEAD, Heartbeat, ToGateway};
 use crate::time::Now;
 
-use super::keepalive::{Beat, HANDSHAKE_TIMEOUT, Keepalive, LinkAction, PROBE_TIMEOUT};
+use super::keepalive::{HANDSHAKE_TIMEOUT, LinkAction, Liveness};
 use super::{CloseReason, close};
 
 /// The gateway's end of one link, from the upgrade to the close; small, because most links are idle.
@@ -17,12 +17,8 @@ use super::{CloseReason, close};
 #[derive(Debug)]
 pub struct GatewayLink {
     phase: Phase,
-    keepalive: Keepalive,
+    liveness: Liveness,
     frame_max: u32,
-    /// When the probe that is under way has failed.
-    probe_until: Option<Duration>,
-    ping_due: bool,
-    probed: Option<bool>,
 }
 
 #[derive(Debug)]
@@ -38,11 +34,8 @@ impl GatewayLink {
     pub fn new(now: Now, heartbeat: Heartbeat, body_limit: u32) -> GatewayLink {
         GatewayLink {
             phase: Phase::AwaitingHello { until: now.mono.saturating_add(HANDSHAKE_TIMEOUT) },
-            keepalive: Keepalive::new(now, heartbeat),
+            liveness: Liveness::new(now, heartbeat),
             frame_max: body_limit.saturating_add(u32::try_from(FRAME_OVERHEAD).unwrap_or(u32::MAX)),
-            probe_until: None,
-            ping_due: false,
-            probed: None,
         }
     }
 
@@ -53,7 +46,7 @@ impl GatewayLink {
 
     /// When anything last arrived, on the monotonic clock.
     pub fn last_activity(&self) -> Duration {
-        self.keepalive.last_heard()
+        self.liveness.last_activity()
     }
 
     /// A text frame arrived. The first one is a `hello`, and only that.
@@ -89,50 +82,46 @@ impl GatewayLink {
     /// asked for until then.
     pub fn probe(&mut self, now: Now) {
         if matches!(self.phase, Phase::Closing(_) | Phase::Closed(_)) {
-            self.probed = Some(false);
-        } else if self.probe_until.is_none() {
-            self.probe_until = Some(now.mono.saturating_add(PROBE_TIMEOUT));
-            self.ping_due = true;
+            self.liveness.probe_in_vain();
+        } else {
+            self.liveness.probe(now);
         }
     }
 
     /// When [`GatewayLink::handle_timeout`] is due, on the monotonic clock; never for a closed link.
     pub fn poll_timeout(&self) -> Option<Duration> {
-        let due = match &self.phase {
-            Phase::AwaitingHello { until } => *until,
-            Phase::Open => self.keepalive.due(),
-            Phase::Closing(_) | Phase::Closed(_) => return None,
-        };
-        Some(self.probe_until.map_or(due, |until| until.min(due)))
+        match &self.phase {
+            Phase::AwaitingHello { until } => {
+                Some(self.liveness.probe_until().map_or(*until, |probe| probe.min(*until)))
+            }
+            Phase::Open => Some(self.liveness.poll_timeout()),
+            Phase::Closing(_) | Phase::Closed(_) => None,
+        }
     }
 
     /// Time has passed; too early a call changes nothing.
     pub fn handle_timeout(&mut self, now: Now) {
-        if self.probe_until.is_some_and(|until| now.mono >= until) {
-            self.end_probe(false);
-        }
         match &self.phase {
+            Phase::Open => self.liveness.handle_timeout(now),
             Phase::AwaitingHello { until } if now.mono >= *until => self.close(CloseReason::Silent),
-            Phase::Open => match self.keepalive.handle_timeout(now) {
-                Some(Beat::Ping) => self.ping_due = true,
-                Some(Beat::Dead) => self.close(CloseReason::Silent),
-                None => {}
-            },
-            Phase::AwaitingHello { .. } | Phase::Closing(_) | Phase::Closed(_) => {}
+            Phase::AwaitingHello { .. } | Phase::Closing(_) | Phase::Closed(_) => {
+                self.liveness.handle_probe_timeout(now);
+            }
         }
     }
 
     /// The next thing to do; none when all is done for now.
     pub fn poll_action(&mut self) -> Option<LinkAction> {
-        if let Some(alive) = self.probed.take() {
-            return Some(LinkAction::Probe { alive });
+        if let Some(action) = self.liveness.poll_action() {
+            if let LinkAction::Close(reason) = &action {
+                self.shut(reason.clone());
+            }
+            return Some(action);
         }
-        if let Phase::Closing(reason) = &self.phase {
-            let reason = reason.clone();
-            self.phase = Phase::Closed(reason.clone());
-            return Some(LinkAction::Close(reason));
-        }
-        std::mem::take(&mut self.ping_due).then_some(LinkAction::Ping)
+        let Phase::Closing(reason) = &self.phase else { return None };
+        let reason = reason.clone();
+        self.phase = Phase::Closed(reason.clone());
+        Some(LinkAction::Close(reason))
     }
 
     fn read(&mut self, frame: &Bytes) -> Result<ToGateway, CloseReason> {
@@ -155,16 +144,9 @@ impl GatewayLink {
         match &self.phase {
             Phase::Closing(reason) | Phase::Closed(reason) => Err(reason.clone()),
             Phase::AwaitingHello { .. } | Phase::Open => {
-                self.keepalive.hear(now);
-                self.end_probe(true);
+                self.liveness.handle_alive(now);
                 Ok(())
             }
-        }
-    }
-
-    fn end_probe(&mut self, alive: bool) {
-        if self.probe_until.take().is_some() {
-            self.probed = Some(alive);
         }
     }
 
@@ -176,8 +158,7 @@ impl GatewayLink {
 
     /// The owner of the socket has the reason already.
     fn shut(&mut self, reason: CloseReason) {
-        self.end_probe(false);
-        self.ping_due = false;
+        self.liveness.end();
         self.phase = Phase::Closed(reason);
     }
 }
@@ -299,6 +280,19 @@ mod tests {
         link.probe(at(108));
         assert_eq!(link.poll_action(), Some(LinkAction::Ping));
         assert_eq!(run(&mut link, 113), vec![(113, LinkAction::Probe { alive: false })]);
+    }
+
+    #[test]
+    fn whoever_probes_a_silent_link_hears_of_its_end_before_it() {
+        let mut link = open();
+        assert_eq!(run(&mut link, 136), vec![(130, LinkAction::Ping)]);
+        link.probe(at(136));
+        assert_eq!(link.poll_action(), Some(LinkAction::Ping));
+        assert_eq!(
+            run(&mut link, 500),
+            vec![(140, LinkAction::Probe { alive: false }), (140, LinkAction::Close(CloseReason::Silent))]
+        );
+        assert_eq!((link.poll_timeout(), link.poll_action()), (None, None));
     }
 
     #[test]
