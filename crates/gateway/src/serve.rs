@@ -17,6 +17,8 @@ use tokio_util::sync::{CancellationToken, DropGuard};
 use tokio_util::task::TaskTracker;
 
 use crate::access::Access;
+use crate::actions::desktops::{Desktops, PerIdentity};
+use crate::actions::terminals::Terminals;
 use crate::actions_api::{ActionsApi, ActionsHttp};
 use crate::admin::Admin;
 use crate::clock::Clock;
@@ -199,11 +201,17 @@ fn build(
         body_limit: config.body_limit,
         patience: config.patience,
     };
+    let per_identity = if config.actions.single_connection { PerIdentity::One } else { PerIdentity::Any };
+    let desktops = Desktops::new(per_identity);
+    let terminals = Arc::new(Terminals::new(store.clone(), directory.clone(), presence.clone()));
+    let (telling, stopped) = (terminals.clone(), links.clone());
+    tasks.spawn(async move { stopped.run_until_cancelled(telling.tell_changes(&desktops)).await });
     let actions = ActionsApi {
         access: access.clone(),
         store: store.clone(),
         directory: directory.clone(),
         presence: presence.clone(),
+        terminals,
         settings: config.actions.clone(),
         stopping: links.clone(),
         tasks: tasks.clone(),

@@ -1,5 +1,7 @@
 //! Desktops of the Actions API and their payments, without any HTTP.
 //!
 //! - [`desktops`]: which desktops are connected, and what is on its way to each.
+//! - [`terminals`]: which terminals a desktop may use, and telling it that one came or went.
 
 pub(crate) mod desktops;
+pub(crate) mod terminals;

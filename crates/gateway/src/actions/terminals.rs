@@ -3,6 +3,9 @@
 //! A terminal's `deviceId` is what its key says, a link terminal's is its POIID: so every terminal has one, and an offline one
 //! is listed, without a `connectionId`.
 
+#[cfg(test)]
+mod tests;
+
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
@@ -70,7 +73,11 @@ impl Target {
 
 impl Terminals {
     /// Looks them up in these.
-    pub(crate) fn new(store: Arc<dyn Store>, directory: Arc<Directory>, presence: Arc<Presence>) -> Terminals {
+    pub(crate) fn new(
+        store: Arc<dyn Store>,
+        directory: Arc<Directory>,
+        presence: Arc<Presence>,
+    ) -> Terminals {
         Terminals { store, directory, presence, connections: Arc::default() }
     }
 
@@ -94,7 +101,11 @@ impl Terminals {
             let actions = self.actions_terminals(group).await?;
             let links = self.link_terminals(company, group, &actions).await?;
             for RegisteredTerminal { terminal, .. } in actions {
-                list.push(info(terminal.device.as_str(), &self.presence.seen(&terminal.poi), Some(&terminal.metadata)));
+                list.push(info(
+                    terminal.device.as_str(),
+                    &self.presence.seen(&terminal.poi),
+                    Some(&terminal.metadata),
+                ));
             }
             for poi in links {
                 list.push(info(poi.as_str(), &self.presence.seen(&poi), None));
@@ -173,7 +184,8 @@ impl Terminals {
         let known = lock(&self.connections).get(connection).cloned();
         if let Some(poi) = known {
             let Some(found) = self.store.actions_terminal(&poi).await? else { return Ok(Found::Nobody) };
-            let is_ours = self.directory.terminal(&poi).await?.is_some_and(|terminal| terminal.company == *company);
+            let is_ours =
+                self.directory.terminal(&poi).await?.is_some_and(|terminal| terminal.company == *company);
             let target = self.target(found);
             return Ok(match (is_ours && is_of(&target), groups.contains(&target.group)) {
                 (true, true) => Found::Own(Box::new(target)),
@@ -200,7 +212,9 @@ impl Terminals {
         poi: &PoiId,
     ) -> Result<Found, StoreError> {
         let found = self.directory.terminal(poi).await?.filter(|terminal| terminal.company == *company);
-        let Some(group) = found.and_then(|terminal| Group::at(&terminal.place)) else { return Ok(Found::Nobody) };
+        let Some(group) = found.and_then(|terminal| Group::at(&terminal.place)) else {
+            return Ok(Found::Nobody);
+        };
         if self.store.actions_terminal(poi).await?.is_some() {
             return Ok(Found::Nobody);
         }
@@ -237,7 +251,8 @@ impl Terminals {
         let mut all = Vec::new();
         let mut after = None;
         while all.len() <= LISTED_MAX {
-            let page = self.store.terminals_at(company, merchant, group.place().store(), after.as_ref()).await?;
+            let page =
+                self.store.terminals_at(company, merchant, group.place().store(), after.as_ref()).await?;
             let is_last = page.len() < crate::store::TERMINALS_PER_PAGE;
             after = page.last().map(|last| last.poi.clone());
             all.extend(page.into_iter().filter(is_link).map(|terminal| terminal.poi));
@@ -314,7 +329,7 @@ fn connection_of(seen: &Seen) -> Option<ConnectionId> {
 
 /// A terminal in a list.
 fn info(device: &str, seen: &Seen, metadata: Option<&Metadata>) -> TerminalInfo {
-    let metadata = metadata.and_then(|metadata| serde_json::from_str::<RawJson>(metadata.as_str()).ok());
+    let metadata = metadata.and_then(|metadata| RawJson::object(metadata.as_str()));
     let (status, connected_at, last_activity) = match seen {
         Seen::Online { since, last_activity, .. } => {
             (TerminalPresence::Online, Some(rfc3339(*since)), Some(rfc3339(*last_activity)))

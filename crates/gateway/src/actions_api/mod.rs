@@ -19,6 +19,7 @@ use tokio_util::task::TaskTracker;
 pub(crate) use http::ActionsHttp;
 
 use crate::access::{Access, Caller};
+use crate::actions::terminals::Terminals;
 use crate::config::ActionsSettings;
 use crate::fleet::Directory;
 use crate::http::peer::Proxies;
@@ -30,12 +31,12 @@ use crate::store::actions::{ActionsDeviceId, Group};
 const CLOSE_MAX: Duration = Duration::from_secs(1);
 
 /// What the endpoints of the Actions API use.
-#[expect(dead_code, reason = "the sockets that use all of it are still to come")]
 pub(crate) struct ActionsApi {
     pub(crate) access: Arc<Access>,
     pub(crate) store: Arc<dyn Store>,
     pub(crate) directory: Arc<Directory>,
     pub(crate) presence: Arc<Presence>,
+    pub(crate) terminals: Arc<Terminals>,
     pub(crate) settings: ActionsSettings,
     /// Set when the gateway stops: sockets are closed with 1001.
     pub(crate) stopping: CancellationToken,

@@ -1,10 +1,11 @@
 //! What one terminal's socket holds of its terminal's desk.
 
 use std::sync::Arc;
+use std::sync::atomic::{AtomicI64, Ordering};
 
 use nexo::PoiId;
 use relay::exchange::{Arrival, LinkOrder, Report, Source};
-use relay::{ConnectionId, ToGateway};
+use relay::{ConnectionId, ProcessId, ToGateway, WallMs};
 use tokio::sync::Notify;
 
 use super::{Counter, Inner, Presence};
@@ -19,18 +20,62 @@ pub(crate) struct LinkHandle {
     presence: Arc<Presence>,
     counter: Arc<Counter>,
     connection: ConnectionId,
-    wake: Arc<Notify>,
+    wake: Arc<Wake>,
+}
+
+/// What a desk holds of one socket.
+#[derive(Debug, Default)]
+pub(super) struct Wake {
+    ready: Notify,
+    /// When anything last came from it, by the wall clock. It is only shown.
+    heard: AtomicI64,
+}
+
+impl Wake {
+    /// The socket may have something to do.
+    pub(super) fn now(&self) {
+        self.ready.notify_one();
+    }
+
+    /// When anything last came from it; the epoch when nothing did.
+    pub(super) fn heard(&self) -> WallMs {
+        WallMs(self.heard.load(Ordering::Relaxed))
+    }
 }
 
 impl Presence {
     /// A socket of this terminal has opened; the terminal is not present before its `hello` is accepted. None when the
     /// terminal has [`LINKS_MAX`] sockets already.
     pub(crate) fn attach(self: &Arc<Self>, poi: &PoiId, connection: ConnectionId) -> Option<LinkHandle> {
-        let wake = Arc::new(Notify::new());
+        self.attach_with(poi, connection, |_, _| {})
+    }
+
+    /// The same for a terminal that does not end its older sockets itself: they end here, told that `winner` took their
+    /// place, and say no `hello` any more.
+    pub(crate) fn displace(
+        self: &Arc<Self>,
+        poi: &PoiId,
+        connection: ConnectionId,
+        winner: &ProcessId,
+    ) -> Option<LinkHandle> {
+        self.attach_with(poi, connection, |inner, now| {
+            let older: Vec<_> = inner.links.iter().map(|(connection, _)| connection.clone()).collect();
+            inner.desk.handle_displaced(now, older, winner);
+        })
+    }
+
+    fn attach_with(
+        self: &Arc<Self>,
+        poi: &PoiId,
+        connection: ConnectionId,
+        before: impl Fn(&mut Inner, relay::Now),
+    ) -> Option<LinkHandle> {
+        let wake = Arc::new(Wake::default());
         let mut attached = false;
-        let counter = self.with_desk(poi, |inner, _| {
+        let counter = self.with_desk(poi, |inner, now| {
             attached = inner.links.len() < LINKS_MAX;
             if attached {
+                before(inner, now);
                 inner.links.reserve_exact(1); // Hardly ever are there two.
                 inner.links.push((connection.clone(), wake.clone()));
             }
@@ -47,7 +92,7 @@ impl LinkHandle {
 
     /// Returns when [`next_order`](Self::next_order) may have something. Cancel safe.
     pub(crate) async fn ready(&self) {
-        self.wake.notified().await;
+        self.wake.ready.notified().await;
     }
 
     /// The next thing that this socket must do, if any.
@@ -60,6 +105,22 @@ impl LinkHandle {
     /// The terminal has said `hello`.
     pub(crate) fn hello(&self, arrival: Arrival) {
         self.drive(|inner, now| inner.desk.handle_hello(now, arrival));
+    }
+
+    /// Says `hello` in the terminal's stead, with an `attempt` above `stored` and above every one that was given before. A socket
+    /// that was displaced says nothing: its close is waiting.
+    pub(crate) fn hello_as(&self, stored: u64, arrival: impl FnOnce(u64) -> Arrival) {
+        self.drive(|inner, now| {
+            if inner.links.last().is_some_and(|(newest, _)| *newest == self.connection) {
+                inner.attempt = inner.attempt.max(stored).saturating_add(1);
+                inner.desk.handle_hello(now, arrival(inner.attempt));
+            }
+        });
+    }
+
+    /// Something came from the socket.
+    pub(crate) fn heard(&self, at: WallMs) {
+        self.wake.heard.store(at.0, Ordering::Relaxed);
     }
 
     /// A frame that is not the `hello`.

@@ -7,6 +7,7 @@
 //! What stays true: there is at most one desk per terminal, and whoever waits for something of a desk takes his name off
 //! when he goes, whatever the way.
 
+mod changes;
 mod link_handle;
 mod replies;
 mod timers;
@@ -20,8 +21,8 @@ use std::time::Duration;
 use nexo::{KeptText, PoiId, ServiceId};
 use relay::exchange::{Answer, Call, Desk, Effect, Heard, OpId, Report, Source, Standing};
 use relay::ledger::{LedgerError, LedgerFacts, Op, Reply};
-use relay::{CallId, ConnectionId, DeliveryId, GRACE, Now};
-use tokio::sync::{Notify, oneshot};
+use relay::{CallId, ConnectionId, DeliveryId, GRACE, Now, Status, WallMs};
+use tokio::sync::oneshot;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
@@ -30,7 +31,9 @@ use crate::fault::{self, Fault};
 use crate::ids::CallIds;
 use crate::store::{CompanyCode, LedgerAnswer, Store, StoreError};
 
+use changes::{Changes, Noted};
 pub(crate) use link_handle::LinkHandle;
+use link_handle::Wake;
 use replies::Replies;
 use timers::Timers;
 
@@ -51,7 +54,26 @@ pub(crate) struct Presence {
     hasher: RandomState,
     timers: Arc<Timers>,
     replies: Arc<Replies>,
+    changes: Changes,
     tasks: TaskTracker,
+}
+
+/// How a terminal's connection stands.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) enum Seen {
+    /// A welcomed link stands.
+    Online {
+        /// That link.
+        connection: ConnectionId,
+        /// When the terminal was welcomed.
+        since: WallMs,
+        /// When anything last came from it.
+        last_activity: WallMs,
+    },
+    /// It was lost less than 60 s ago.
+    Reconnecting,
+    /// It is not there.
+    Offline,
 }
 
 /// A desk and those who wait at it.
@@ -67,7 +89,12 @@ struct Inner {
     retired: bool,
     /// When the timers will look at this desk again, the next time last.
     armed: Vec<Duration>,
-    links: Vec<(ConnectionId, Arc<Notify>)>,
+    /// In the order in which they were opened.
+    links: Vec<(ConnectionId, Arc<Wake>)>,
+    /// The highest `attempt` that was given to a `hello` made here, while this desk lives.
+    attempt: u64,
+    /// What was last told about the terminal's connection.
+    noted: Noted,
     calls: Vec<(CallId, oneshot::Sender<Heard>)>,
     checks: Vec<(CallId, oneshot::Sender<bool>)>,
     hand_ins: Vec<(CallId, DeliveryId, oneshot::Sender<Option<String>>)>,
@@ -96,6 +123,7 @@ impl Presence {
             hasher: RandomState::new(),
             timers: Arc::default(),
             replies: Arc::default(),
+            changes: Changes::default(),
             tasks,
         });
         timers::spawn(&presence, stopped.clone());
@@ -117,6 +145,30 @@ impl Presence {
     pub(crate) fn is_online(&self, poi: &PoiId) -> bool {
         let counter = lock(self.shard(poi)).get(poi).cloned();
         counter.is_some_and(|c| lock(&c.inner).desk.presence().lease().is_some())
+    }
+
+    /// How this terminal's connection stands.
+    pub(crate) fn seen(&self, poi: &PoiId) -> Seen {
+        let counter = lock(self.shard(poi)).get(poi).cloned();
+        let Some(counter) = counter else { return Seen::Offline };
+        let now = self.clock.now();
+        let inner = lock(&counter.inner);
+        let presence = inner.desk.presence();
+        match (presence.lease(), presence.status(now)) {
+            (Some(lease), _) => {
+                let wake = inner.links.iter().find(|(c, _)| *c == lease.connection);
+                let last_activity = wake.map_or(lease.since, |(_, wake)| wake.heard().max(lease.since));
+                Seen::Online { connection: lease.connection.clone(), since: lease.since, last_activity }
+            }
+            (None, Status::Reconnecting) => Seen::Reconnecting,
+            (None, _) => Seen::Offline,
+        }
+    }
+
+    /// The terminals that came or went since it was asked last, each once; waits until there are any. For one task alone. Cancel
+    /// safe.
+    pub(crate) async fn changed(&self) -> Vec<PoiId> {
+        self.changes.next().await
     }
 
     /// Asks the terminal itself, by a ping that all who ask share: a fact, not a memory. Takes at most 3 s.
@@ -231,6 +283,8 @@ impl Presence {
                 retired: false,
                 armed: Vec::new(),
                 links: Vec::new(),
+                attempt: 0,
+                noted: Noted::default(),
                 calls: Vec::new(),
                 checks: Vec::new(),
                 hand_ins: Vec::new(),
@@ -300,13 +354,18 @@ impl Presence {
                 }
                 Effect::Wake(connection) => {
                     if let Some((_, wake)) = inner.links.iter().find(|(c, _)| *c == connection) {
-                        wake.notify_one();
+                        wake.now();
                     }
                 }
                 Effect::Alarm(delivery, what) => {
                     tracing::error!(poi.id = %inner.desk.poi(), delivery.id = %delivery, "{what}");
                 }
             }
+        }
+        let noted = Noted::of(inner.desk.presence(), now);
+        if inner.noted != noted {
+            inner.noted = noted;
+            self.changes.put(inner.desk.poi());
         }
         self.look_again(counter, &mut inner, now);
         inner.let_go();
@@ -326,16 +385,16 @@ impl Presence {
 
     /// Arms the timers for the desk's next deadline, or lets go of a desk that nobody needs.
     fn look_again(self: &Arc<Self>, counter: &Arc<Counter>, inner: &mut Inner, now: Now) {
-        let due = match inner.desk.poll_timeout() {
-            Some(due) => Some(due),
-            None if inner.is_needed() => None,
-            None => match inner.desk.presence().forgotten_at() {
-                Some(at) if at > now.mono => Some(at.min(now.mono + GRACE)),
-                _ => {
-                    inner.retired = true;
-                    None
-                }
-            },
+        // When a lost terminal is no longer about to come back, somebody may want to know.
+        let given_up = inner.desk.presence().forgotten_at().filter(|at| *at > now.mono);
+        let given_up = given_up.map(|at| at.min(now.mono + GRACE));
+        let due = match (inner.desk.poll_timeout(), given_up) {
+            (Some(due), given_up) => Some(given_up.map_or(due, |at| at.min(due))),
+            (None, Some(at)) => Some(at),
+            (None, None) => {
+                inner.retired = !inner.is_needed();
+                None
+            }
         };
         if let Some(due) = due
             && inner.armed.last().is_none_or(|next| due < *next)
@@ -351,7 +410,7 @@ impl Presence {
             let counters: Vec<_> = lock(shard).values().cloned().collect();
             for counter in counters {
                 for (_, wake) in &lock(&counter.inner).links {
-                    wake.notify_one();
+                    wake.now();
                 }
             }
         }

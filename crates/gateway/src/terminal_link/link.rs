@@ -185,6 +185,7 @@ impl Session {
     }
 
     fn read(&mut self, now: Now, message: Option<Result<Message, axum::Error>>) -> Result<(), CloseReason> {
+        self.handle.heard(now.wall);
         match message {
             Some(Ok(Message::Text(text))) => {
                 let frame = self.link.handle_text(now, &Bytes::from(text))?;

@@ -4,12 +4,12 @@ use std::collections::HashMap;
 use std::time::Duration;
 
 use gateway::{ActionsKey, ActionsSettings, Config, Limits, NewKey, Role};
-use nexo::PoiId;
 use serde_json::Value;
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::TcpStream;
 use tokio::time::timeout;
 
+use crate::actions_terminal::{ACTIONS_POI, terminal_key};
 use crate::support::{COMPANY, SOON, TestGateway};
 
 /// The answer to an upgrade.
@@ -72,13 +72,6 @@ async fn desktop_key(gateway: &TestGateway, groups: &[&str]) -> String {
     gateway.admin().create_actions_credential(new, actions).await.unwrap().api_key.reveal().to_owned()
 }
 
-async fn terminal_key(gateway: &TestGateway) -> String {
-    let new = NewKey { company: COMPANY, merchants: &[], roles: &[Role::ActionsTerminal], description: None };
-    let poi = PoiId::parse("ACT1-000000001").unwrap();
-    let actions = ActionsKey::Terminal { group: "STORE_A", poi: &poi, device_id: "TERM-001", metadata: None };
-    gateway.admin().create_actions_credential(new, actions).await.unwrap().api_key.reveal().to_owned()
-}
-
 async fn gateway_with(actions: ActionsSettings) -> TestGateway {
     TestGateway::configured(Config { actions, ..Config::default() }).await
 }
@@ -86,7 +79,9 @@ async fn gateway_with(actions: ActionsSettings) -> TestGateway {
 #[tokio::test]
 async fn a_key_in_the_header_opens_and_none_or_a_wrong_one_is_401() {
     let gateway = TestGateway::new().await;
-    for key in [desktop_key(&gateway, &["STORE_A"]).await, terminal_key(&gateway).await] {
+    for key in
+        [desktop_key(&gateway, &["STORE_A"]).await, terminal_key(&gateway, ACTIONS_POI, "TERM-001").await]
+    {
         let answer = upgrade(&gateway, "", &[("x-api-key", &key)]).await;
         assert_eq!(answer.status, 101, "{answer:?}");
         assert!(!answer.headers.contains_key("sec-websocket-protocol"), "{answer:?}");
@@ -192,7 +187,7 @@ async fn a_key_in_the_address_is_taken_only_where_that_is_allowed() {
 async fn a_group_must_be_one_of_the_keys_and_a_device_the_terminals_own() {
     let gateway = TestGateway::new().await;
     let desktop = desktop_key(&gateway, &["STORE_A", "TEST_MERCHANT_2"]).await;
-    let terminal = terminal_key(&gateway).await;
+    let terminal = terminal_key(&gateway, ACTIONS_POI, "TERM-001").await;
     for (key, name, value, status, detail) in [
         (&desktop, "x-group-id", "STORE_A", 101, ""),
         (&desktop, "x-group-id", "TEST_MERCHANT_2", 101, ""),

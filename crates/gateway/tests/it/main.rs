@@ -5,6 +5,8 @@
 mod access;
 mod actions_door;
 mod actions_http;
+mod actions_terminal;
+mod actions_terminals;
 mod boarding;
 mod card_data;
 mod classic_answers;

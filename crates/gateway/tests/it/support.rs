@@ -207,6 +207,18 @@ impl TestGateway {
         self.end().await;
     }
 
+    /// Ends it cleanly, and starts it again on the same data, at another port. Its virtual terminals are gone.
+    pub(crate) async fn restarted(self) -> TestGateway {
+        let dir = self.end().await;
+        let config = Config {
+            listen: "127.0.0.1:0".parse().unwrap(),
+            data_dir: dir.path().join("data"),
+            ..Config::default()
+        };
+        let running = gateway::start(config).await.unwrap();
+        TestGateway { running, dir, terminals: Vec::new(), http: client() }
+    }
+
     /// Ends it cleanly, and gives its directory back.
     pub(crate) async fn end(self) -> TempDir {
         for terminal in self.terminals {
