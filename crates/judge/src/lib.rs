@@ -16,6 +16,7 @@ mod rules;
 mod run;
 mod timeline;
 mod verdict;
+mod wires;
 
 pub use log::{Event, Log, Outcome, Row, What};
 pub use outcomes::Outcomes;

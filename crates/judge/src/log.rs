@@ -77,6 +77,25 @@ pub enum What {
         /// A JSON object with `action`.
         frame: Bytes,
     },
+    /// The gateway has handed this text frame to an Actions terminal's socket. What its desk had for the terminal, and what was
+    /// read as the terminal's word, is beside it as [`What::ToTerminal`] and [`What::FromTerminal`].
+    ToActions {
+        /// Whose socket.
+        poi: String,
+        /// Names the socket; unique in the run.
+        link: u64,
+        /// A JSON object.
+        frame: Bytes,
+    },
+    /// The gateway has read this text frame from an Actions terminal's socket.
+    FromActions {
+        /// Whose socket.
+        poi: String,
+        /// Which socket.
+        link: u64,
+        /// A JSON object.
+        frame: Bytes,
+    },
     /// A card was charged, or money was given back: this happened, whatever anybody wrote down or said about it. A JSON
     /// object as in a virtual terminal's journal: `{"delivery","kind":"payment"|{"reversal":{"of"}},"service","sale",
     /// "saleTransaction","poiTransaction","amount","currency","at"}`. Whoever learns of it only later puts it where it

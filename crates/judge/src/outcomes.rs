@@ -77,10 +77,11 @@ enum Kind {
     RowNeverReached,
     RowRefused,
     RowUnknownFinal,
+    RowUnknownFinalPlain,
     RowOpen,
 }
 
-const NAMES: [&str; 30] = [
+const NAMES: [&str; 31] = [
     "sales charged once",
     "sales charged more than once",
     "sales declined",
@@ -110,6 +111,7 @@ const NAMES: [&str; 30] = [
     "rows never reached",
     "rows refused",
     "rows unknown, final",
+    "rows unknown, final, of terminals that do not acknowledge",
     "rows open or unknown",
 ];
 
@@ -127,7 +129,10 @@ pub(crate) fn count(run: &Run<'_>) -> Outcomes {
             log::Outcome::Answered => Kind::RowAnswered,
             log::Outcome::NeverReached => Kind::RowNeverReached,
             log::Outcome::Refused => Kind::RowRefused,
-            log::Outcome::UnknownFinal => Kind::RowUnknownFinal,
+            log::Outcome::UnknownFinal => match run.delivery(&seen.row.delivery) {
+                Some(delivery) if run.is_plain(delivery) => Kind::RowUnknownFinalPlain,
+                _ => Kind::RowUnknownFinal,
+            },
             log::Outcome::Open | log::Outcome::Unknown => Kind::RowOpen,
         });
     }

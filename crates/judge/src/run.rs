@@ -10,6 +10,7 @@ use serde_json::Value;
 use crate::frame::{self, Down, Said, Up};
 use crate::log::{Log, Row, What};
 use crate::message::{self, Intention, Message, Reference, Request, is_of_device};
+use crate::wires::Wires;
 
 /// A place in [`Log::events`].
 pub(crate) type Index = usize;
@@ -27,6 +28,8 @@ pub(crate) struct Run<'a> {
     /// `recorded` frames for what nobody had reported.
     pub(crate) unfounded_records: Vec<Unfounded>,
     pub(crate) at_rest: Option<Index>,
+    /// The sockets of Actions terminals.
+    pub(crate) wires: Wires,
     /// By terminal: lost, or taken over by a copy.
     journals_lost: HashMap<&'a str, Vec<Index>>,
     journals_copied: HashMap<&'a str, Vec<Index>>,
@@ -126,6 +129,11 @@ impl Delivery<'_> {
         self.writes.first().map_or(0, |(at, _)| *at)
     }
 
+    /// The link that it was written to first.
+    pub(crate) fn link(&self) -> Option<u64> {
+        self.writes.first().map(|(_, link)| *link)
+    }
+
     /// Whether an answer to it was read.
     fn is_ended(&self) -> bool {
         let ends = |kind| matches!(kind, ReportKind::Result(_) | ReportKind::Empty);
@@ -146,6 +154,8 @@ impl Delivery<'_> {
 pub(crate) struct Report<'a> {
     pub(crate) at: Index,
     pub(crate) kind: ReportKind<'a>,
+    /// By which link; none by maintenance.
+    pub(crate) link: Option<u64>,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -229,6 +239,7 @@ impl<'a> Run<'a> {
                 intentions: Vec::new(),
                 unfounded_records: Vec::new(),
                 at_rest: None,
+                wires: Wires::default(),
                 journals_lost: HashMap::new(),
                 journals_copied: HashMap::new(),
                 delivery_by_id: HashMap::new(),
@@ -283,6 +294,11 @@ impl<'a> Run<'a> {
         copied.is_some_and(|copied| copied.iter().any(|copied| (from..to).contains(copied)))
     }
 
+    /// Whether it went to a terminal that does not acknowledge.
+    pub(crate) fn is_plain(&self, delivery: &Delivery<'_>) -> bool {
+        delivery.link().is_some_and(|link| self.wires.is_plain(delivery.poi, link))
+    }
+
     pub(crate) fn identity(&self, poi: &str, service: &str, device: &str) -> Option<usize> {
         self.identity_by_key.get(&(poi.to_owned(), service.to_owned(), device.to_owned())).copied()
     }
@@ -332,6 +348,8 @@ impl<'a> Reader<'a> {
             }
             What::ToTerminal { poi, link, frame } => self.down(at, poi, *link, frame::down(frame)),
             What::FromTerminal { poi, link, frame } => self.up(at, poi, *link, frame::up(frame)),
+            What::ToActions { poi, frame, .. } => self.run.wires.down(at, poi, frame),
+            What::FromActions { poi, link, frame } => self.run.wires.up(poi, *link, frame),
             What::Executed { poi, execution } => self.executed(at, poi, execution),
             What::JournalLost { poi } => {
                 self.run.journals_lost.entry(poi).or_default().push(at);
@@ -454,7 +472,7 @@ impl<'a> Reader<'a> {
         let (delivery, kind) = match frame {
             Up::Hello { resume } => {
                 for delivery in &resume {
-                    self.report(at, poi, delivery, ReportKind::Resumed);
+                    self.report(at, poi, link, delivery, ReportKind::Resumed);
                 }
                 if let Some(link) = link {
                     self.hellos.insert(link, (at, resume.into_iter().collect()));
@@ -473,15 +491,15 @@ impl<'a> Reader<'a> {
             }
             Up::Other => return,
         };
-        self.report(at, poi, &delivery, kind);
+        self.report(at, poi, link, &delivery, kind);
         if kind != ReportKind::Received {
             self.reported.insert((poi, delivery));
         }
     }
 
-    fn report(&mut self, at: Index, poi: &str, delivery: &str, kind: ReportKind<'a>) {
+    fn report(&mut self, at: Index, poi: &str, link: Option<u64>, delivery: &str, kind: ReportKind<'a>) {
         if let Some(known) = self.delivery(poi, delivery) {
-            known.reports.push(Report { at, kind });
+            known.reports.push(Report { at, kind, link });
         }
     }
 

@@ -1,5 +1,6 @@
 //! A violation's story: what happened to that terminal and that sale, a line for each event.
 
+use std::borrow::Cow;
 use std::collections::HashSet;
 use std::fmt::Write as _;
 
@@ -101,6 +102,14 @@ impl<'r, 'a> Story<'r, 'a> {
                 let by = link.map_or("maintenance".to_owned(), |link| format!("link {link}"));
                 Some(format!("gateway < {poi}  {by}: {frame}"))
             }
+            What::ToActions { poi, link, frame } => {
+                let text = self.on_socket(poi, frame)?;
+                Some(format!("gateway > {poi}  socket {link}: {text}"))
+            }
+            What::FromActions { poi, link, frame } => {
+                let text = self.on_socket(poi, frame)?;
+                Some(format!("gateway < {poi}  socket {link}: {text}"))
+            }
             What::Executed { poi, execution } => self.executed(poi, execution),
             What::JournalLost { poi } => {
                 self.concerns(poi).then(|| format!("{poi:<14} has lost its journal"))
@@ -119,6 +128,13 @@ impl<'r, 'a> Story<'r, 'a> {
 
     fn concerns(&self, poi: &str) -> bool {
         self.poi == Some(poi) || self.services.iter().any(|(known, _)| *known == poi)
+    }
+
+    /// A frame of an Actions terminal's socket; signs of life are left out.
+    fn on_socket<'f>(&self, poi: &str, frame: &'f [u8]) -> Option<Cow<'f, str>> {
+        let text = String::from_utf8_lossy(frame);
+        let is_beat = text.starts_with(r#"{"action":"ping""#) || text.starts_with(r#"{"action":"pong""#);
+        (self.concerns(poi) && !is_beat).then_some(text)
     }
 
     fn call(&self, id: u64) -> Option<&Call<'a>> {

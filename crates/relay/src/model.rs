@@ -56,6 +56,11 @@ impl Ledger {
         self.boarded.get(poi).map(|b| b.epoch)
     }
 
+    /// What is known of the terminal's boarding.
+    pub fn boarded(&self, poi: &PoiId) -> Option<&Boarded> {
+        self.boarded.get(poi)
+    }
+
     /// All exchanges, in the order of their first admission.
     pub fn records(&self) -> impl Iterator<Item = &Record> {
         self.rows.iter().map(|row| &row.record)

@@ -10,6 +10,7 @@ use std::time::{Duration, Instant};
 use judge::{Figures, Outcomes, Row, Verdict, What};
 use sha2::{Digest as _, Sha256};
 
+use crate::actions::Mix;
 use crate::tally::{Count, Tally};
 use crate::world::{self, Run};
 
@@ -46,6 +47,7 @@ struct Judged {
 #[derive(Debug)]
 pub(crate) struct Campaign {
     pub(crate) seeds: Range<u64>,
+    pub(crate) terminals: Mix,
     /// Threads.
     pub(crate) jobs: usize,
     /// It ends soon after the first seed that is wrong.
@@ -74,7 +76,7 @@ impl Campaign {
                     relay::fault::switch(self.fault);
                     while !stopped.load(Ordering::Relaxed) {
                         let seed = next.fetch_add(1, Ordering::Relaxed);
-                        if seed >= self.seeds.end || sender.send(judge_seed(seed)).is_err() {
+                        if seed >= self.seeds.end || sender.send(judge_seed(seed, self.terminals)).is_err() {
                             return;
                         }
                     }
@@ -103,8 +105,8 @@ impl Campaign {
     }
 }
 
-fn judge_seed(seed: u64) -> Judged {
-    let Run { log, tally, lasted, unrest } = world::run(seed);
+fn judge_seed(seed: u64, terminals: Mix) -> Judged {
+    let Run { log, tally, lasted, unrest } = world::run(seed, terminals);
     let verdict = judge::judge(&log);
     Judged { seed, verdict, tally, lasted, unrest, digest: digest(&log) }
 }
@@ -138,6 +140,8 @@ fn feed(sha: &mut Sha256, what: &What) {
         What::JournalLost { poi } => put(8, 0, poi, b""),
         What::JournalCopied { poi } => put(9, 0, poi, b""),
         What::Note { text, .. } => put(10, 0, text, b""),
+        What::ToActions { poi, link, frame } => put(16, *link, poi, frame),
+        What::FromActions { poi, link, frame } => put(17, *link, poi, frame),
         What::AtRest => put(11, 0, "", b""),
         What::Recorded(row) => {
             let Row { poi, service, sale, category, delivery, outcome, response, webhook } = row;

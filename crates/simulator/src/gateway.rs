@@ -20,6 +20,7 @@ use serde::Deserialize;
 use serde_json::value::RawValue;
 use sha2::{Digest as _, Sha256};
 
+use crate::actions::{self, Ports};
 use crate::answer;
 use crate::network::{Arrived, Break, ConnectionNumber, End, Packet};
 use crate::store::{Boarding, Done, Job};
@@ -27,7 +28,7 @@ use crate::tally::Count;
 use crate::world::{Event, Owner, START, World, poi_id};
 
 /// How long a terminal may take to read what is written to it, as in the real gateway.
-const WRITE_MAX: Duration = Duration::from_secs(10);
+pub(crate) const WRITE_MAX: Duration = Duration::from_secs(10);
 
 /// How long a maintenance call waits for its results to be on disk, as in the real gateway.
 const RECORD_MAX: Duration = Duration::from_secs(5);
@@ -36,7 +37,7 @@ const RECORD_MAX: Duration = Duration::from_secs(5);
 const TICK: Duration = Duration::from_millis(5);
 
 /// The most sockets of one terminal at once, as in the real gateway.
-const LINKS_MAX: usize = 8;
+pub(crate) const LINKS_MAX: usize = 8;
 
 /// What a gateway's process holds in memory; gone when it dies.
 #[derive(Debug, Default)]
@@ -48,6 +49,7 @@ pub(crate) struct Gateway {
     pub(crate) life: u32,
     desks: Vec<Counter>,
     sessions: BTreeMap<ConnectionNumber, Session>,
+    pub(crate) ports: Ports,
     calls: BTreeMap<CallId, Waiting>,
     hand_ins: BTreeMap<CallId, (ConnectionNumber, DeliveryId)>,
     upkeeps: BTreeMap<ConnectionNumber, Upkeep>,
@@ -179,6 +181,9 @@ impl World {
             if self.gateway.sessions.get(&number).is_some_and(|session| session.blocked_since.is_some()) {
                 return;
             }
+            if self.gateway.ports.sessions.get(&number).is_some_and(actions::Session::is_held) {
+                return;
+            }
             let now = self.schedule.now();
             match self.network.receive(now, number, End::Gateway) {
                 Ok(Arrived::Packet(packet)) => self.gateway_reads(number, packet),
@@ -200,12 +205,15 @@ impl World {
                 "/sync" => self.take_call(number, ReplyMode::Sync, &header, body),
                 "/async" => self.take_call(number, ReplyMode::Async, &header, body),
                 "/link" => self.take_link(number, &header),
+                "/v1" => self.take_port(number, &header),
                 "/board" => self.take_boarding(number, &body),
                 "/maintenance" => self.take_maintenance(number, &header, &body),
                 _ => self.respond(number, 404, Bytes::new()),
             },
             Packet::Text(text) => {
-                let Some(session) = self.gateway.sessions.get_mut(&number) else { return };
+                let Some(session) = self.gateway.sessions.get_mut(&number) else {
+                    return self.port_reads(number, text);
+                };
                 let desk = session.desk;
                 match session.link.handle_text(now, &text) {
                     Ok(frame) => {
@@ -231,8 +239,10 @@ impl World {
         let now = self.gateway_now();
         if let Some(session) = self.gateway.sessions.get_mut(&number) {
             session.link.handle_alive(now);
+            self.session_turns(number);
+        } else {
+            self.port_hears(number);
         }
-        self.session_turns(number);
     }
 
     /// The other end is gone.
@@ -240,6 +250,7 @@ impl World {
         if self.gateway.sessions.contains_key(&number) {
             self.end_session(number, &CloseReason::Normal);
         }
+        self.end_port(number, 1000, "gone");
         let gone = self.gateway.calls.iter().find(|(_, waiting)| waiting.connection == number);
         if let Some((id, desk)) = gone.map(|(id, waiting)| (*id, waiting.desk)) {
             self.gateway.calls.remove(&id);
@@ -307,7 +318,7 @@ impl World {
         self.respond(number, status, body);
     }
 
-    fn respond(&mut self, number: ConnectionNumber, status: u16, body: Bytes) {
+    pub(crate) fn respond(&mut self, number: ConnectionNumber, status: u16, body: Bytes) {
         self.send(number, End::Gateway, &Packet::Answer(status, body));
         if self.lose_answers > 0 && self.chance.once_in(3) {
             self.lose_answers -= 1;
@@ -402,7 +413,7 @@ impl World {
 
     // The store.
 
-    fn submit(&mut self, job: Job) {
+    pub(crate) fn submit(&mut self, job: Job) {
         if let Some(refused) = self.store.submit(job) {
             self.tally.count(Count::QueueFull);
             self.replies_come(vec![refused]);
@@ -443,6 +454,7 @@ impl World {
                     self.at_desk(desk, |desk, now| desk.handle_ledger(now, id, reply));
                 }
                 Done::Note => {}
+                Done::Opened(opened, done) => self.port_opened(&opened, done),
                 Done::Boarded(Boarding { terminal, connection, .. }, token) => match token {
                     Some(token) => {
                         // The links that the former token opened end.
@@ -612,6 +624,9 @@ impl World {
 
     /// A session does whatever is due: as the real one does before it waits again.
     pub(crate) fn session_turns(&mut self, number: ConnectionNumber) {
+        if self.gateway.ports.sessions.contains_key(&number) {
+            return self.port_turns(number);
+        }
         loop {
             let (instant, now) = (self.schedule.now(), self.gateway_now());
             let life = self.gateway.life;
@@ -698,13 +713,15 @@ impl World {
     /// Links that stand at the gateway, of this terminal.
     pub(crate) fn sessions_of(&self, terminal: usize) -> Vec<ConnectionNumber> {
         let own = self.gateway.sessions.iter().filter(|(_, session)| session.desk == terminal);
-        own.map(|(number, _)| *number).collect()
+        let ports = self.gateway.ports.sessions.iter().filter(|(_, session)| session.desk == terminal);
+        own.map(|(number, _)| *number).chain(ports.map(|(number, _)| *number)).collect()
     }
 
     /// The same, as the desks name them.
     pub(crate) fn session_ids_of(&self, terminal: usize) -> Vec<ConnectionId> {
         let own = self.gateway.sessions.values().filter(|session| session.desk == terminal);
-        own.map(|session| session.id.clone()).collect()
+        let ports = self.gateway.ports.sessions.values().filter(|session| session.desk == terminal);
+        own.map(|session| session.id.clone()).chain(ports.map(|session| session.id.clone())).collect()
     }
 
     /// Whether the terminal is present for the gateway.

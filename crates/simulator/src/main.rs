@@ -4,6 +4,7 @@
 //! processes fail in every way that a seed can ask for; `judge` says what came of it. One seed is one run: a few terminals,
 //! a few tills, some dozens of sales.
 
+mod actions;
 mod answer;
 mod aside;
 mod campaign;
@@ -28,8 +29,9 @@ use std::process::ExitCode;
 use std::time::Instant;
 
 use anyhow::{Context as _, Result, ensure};
-use clap::{Args, Parser, Subcommand};
+use clap::{Args, Parser, Subcommand, ValueEnum as _};
 
+use crate::actions::Mix;
 use crate::campaign::Campaign;
 
 #[derive(Debug, Parser)]
@@ -58,7 +60,12 @@ enum Task {
     /// Look at every state of a small world
     Explore(explore::Args),
     /// Run one seed, and print what was seen
-    Show { seed: u64 },
+    Show {
+        seed: u64,
+        /// Which terminals there are
+        #[arg(long, value_enum, default_value_t)]
+        terminals: Mix,
+    },
 }
 
 #[derive(Args, Debug)]
@@ -69,6 +76,9 @@ struct Seeds {
     /// Threads; as many as there are cores unless said
     #[arg(long)]
     jobs: Option<usize>,
+    /// Which terminals there are
+    #[arg(long, value_enum, default_value_t)]
+    terminals: Mix,
     /// Go on after a seed that was wrong
     #[arg(long)]
     keep_going: bool,
@@ -94,7 +104,7 @@ fn main() -> ExitCode {
             Ok(mutants::run(faults, first_seed, within, cores()))
         }
         Task::Explore(args) => Ok(explore::run(&args)),
-        Task::Show { seed } => Ok(show(seed)),
+        Task::Show { seed, terminals } => Ok(show(seed, terminals)),
     };
     match done {
         Ok(true) => ExitCode::SUCCESS,
@@ -114,6 +124,7 @@ fn run(seeds: &Seeds) -> Result<bool> {
     let begun = Instant::now();
     let campaign = Campaign {
         seeds: seeds.seeds.clone(),
+        terminals: seeds.terminals,
         jobs: seeds.jobs.unwrap_or_else(cores),
         stops: !seeds.keep_going,
         shows_progress: true,
@@ -125,20 +136,21 @@ fn run(seeds: &Seeds) -> Result<bool> {
     if let Some(seed) = seen.failed() {
         #[cfg(feature = "faults")]
         relay::fault::switch(seeds.fault);
-        explain(seed);
+        explain(seed, seeds.terminals);
     }
     println!("{}", seen.figures);
     Ok(seen.failed().is_none())
 }
 
 /// What was wrong in this run, and how it came to be.
-fn explain(seed: u64) {
-    let run = world::run(seed);
+fn explain(seed: u64, terminals: Mix) {
+    let run = world::run(seed, terminals);
     let verdict = judge::judge(&run.log);
     let commit = std::env::var("TILLGATE_COMMIT").unwrap_or_else(|_| "unknown".into());
     println!(
-        "seed {seed} of commit {commit} is wrong about money. The same again: cargo xtask simulate --seeds {seed}..{}",
-        seed + 1
+        "seed {seed} of commit {commit} is wrong about money. The same again: cargo xtask simulate --seeds {seed}..{} --terminals {}",
+        seed + 1,
+        terminals.to_possible_value().map(|value| value.get_name().to_owned()).unwrap_or_default()
     );
     if let Some(unrest) = &run.unrest {
         println!("{unrest}");
@@ -151,8 +163,8 @@ fn explain(seed: u64) {
     }
 }
 
-fn show(seed: u64) -> bool {
-    let run = world::run(seed);
+fn show(seed: u64, terminals: Mix) -> bool {
+    let run = world::run(seed, terminals);
     for event in &run.log.events {
         println!("{:>12.3} {}", event.at.as_secs_f64(), in_short(&event.what));
     }
@@ -177,13 +189,13 @@ mod tests {
     #[test]
     fn the_same_seed_gives_the_same_run_byte_for_byte() {
         for seed in 0..20 {
-            let (first, again) = (world::run(seed), world::run(seed));
+            let (first, again) = (world::run(seed, Mix::Mixed), world::run(seed, Mix::Mixed));
             assert!(first.log.events.len() > 20);
             assert!(first.log.events == again.log.events, "seed {seed}");
             assert_eq!(campaign::digest(&first.log), campaign::digest(&again.log));
             assert_eq!(first.tally, again.tally);
         }
-        let digest = |seed| campaign::digest(&world::run(seed).log);
+        let digest = |seed| campaign::digest(&world::run(seed, Mix::Link).log);
         assert_ne!(digest(1), digest(2));
     }
 
@@ -191,6 +203,7 @@ mod tests {
     fn a_hundred_seeds_are_right_about_money() {
         let seeds = Seeds {
             seeds: 0..100,
+            terminals: Mix::Mixed,
             jobs: Some(1),
             keep_going: true,
             #[cfg(feature = "faults")]

@@ -4,6 +4,7 @@ use std::time::Instant;
 
 use relay::fault::Fault;
 
+use crate::actions::Mix;
 use crate::campaign::{Campaign, Seen};
 
 /// One line of the table.
@@ -33,7 +34,9 @@ pub(crate) fn run(faults: &[Fault], first_seed: u64, seeds_max: u64, jobs: usize
 
 fn find(fault: Fault, first_seed: u64, seeds_max: u64, jobs: usize) -> Found {
     let seeds = first_seed..first_seed + seeds_max;
-    let campaign = Campaign { seeds, jobs, stops: true, shows_progress: false, fault: Some(fault) };
+    let terminals = Mix::Link;
+    let campaign =
+        Campaign { seeds, terminals, jobs, stops: true, shows_progress: false, fault: Some(fault) };
     let seen = campaign.run();
     Found { fault, seeds: seen.failed().map(|seed| seed - first_seed + 1), seen }
 }

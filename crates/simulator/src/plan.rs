@@ -3,11 +3,14 @@
 
 use std::time::Duration;
 
+use crate::actions::{Kind, Mix};
 use crate::chance::Chance;
 
 #[derive(Clone, Debug)]
 pub(crate) struct Plan {
     pub(crate) terminals: usize,
+    /// What each of them speaks.
+    pub(crate) kinds: Vec<Kind>,
     pub(crate) tills: usize,
     /// Sales that each till wants to be paid for.
     pub(crate) sales: usize,
@@ -126,7 +129,7 @@ impl Trouble {
 }
 
 impl Plan {
-    pub(crate) fn draw(chance: &mut Chance) -> Plan {
+    pub(crate) fn draw(chance: &mut Chance, mix: Mix) -> Plan {
         let terminals = if chance.once_in(30) { 8 } else { 1 + chance.below(3) };
         let speed = |chance: &mut Chance, choices: &[(u64, u64)]| {
             let (from, to) = chance.pick(choices).unwrap_or_default();
@@ -155,8 +158,15 @@ impl Plan {
             checks: habit(8),
             peeks: habit(4),
         };
+        let mut kind = || match mix.kinds() {
+            // Nothing to choose: a run of link terminals is the same as ever.
+            [only] => *only,
+            kinds => chance.pick(kinds).unwrap_or(Kind::Link),
+        };
+        let kinds = (0..terminals).map(|_| kind()).collect();
         Plan {
             terminals,
+            kinds,
             tills: terminals + chance.below(terminals + 1),
             sales: 4 + chance.below(12),
             // A payment's response is longer than the smaller one.

@@ -3,13 +3,15 @@
 //! What it obeys, as a real store does: ops of one lane run in their order; a batch is wholly on disk or not at all; and
 //! only what was answered with success is surely there.
 
-use std::collections::VecDeque;
+use std::collections::{BTreeMap, VecDeque};
 
+use bytes::Bytes;
 use relay::exchange::OpId;
 use relay::ledger::{Lane, LedgerError, Op, Reply};
 use relay::model::Ledger;
-use relay::{JournalId, WallMs};
+use relay::{DeliveryId, JournalId, WallMs};
 
+use crate::actions::Opened;
 use crate::chance::Chance;
 use crate::network::ConnectionNumber;
 
@@ -21,6 +23,8 @@ const BATCH_MAX: usize = 64;
 pub(crate) struct Store {
     /// What is on disk.
     pub(crate) ledger: Ledger,
+    /// The requests of its exchanges, as they are kept, by delivery.
+    pub(crate) requests: BTreeMap<DeliveryId, Bytes>,
     /// Terminal tokens, on the same disk.
     pub(crate) tokens: Vec<Token>,
     money: VecDeque<Job>,
@@ -62,6 +66,8 @@ pub(crate) enum Job {
     /// Nobody waits for it.
     Note(Op),
     Board(Boarding),
+    /// An Actions terminal's journal.
+    Open(Opened),
 }
 
 /// A terminal's `board` call.
@@ -85,6 +91,7 @@ pub(crate) enum Done {
     },
     /// The new token; none if it could not be made.
     Boarded(Boarding, Option<String>),
+    Opened(Opened, Result<(), LedgerError>),
 }
 
 impl Store {
@@ -95,7 +102,7 @@ impl Store {
         }
         let lane = match &job {
             Job::Op { op, .. } | Job::Note(op) => op.lane(),
-            Job::Board(_) => Lane::Money,
+            Job::Board(_) | Job::Open(_) => Lane::Money,
         };
         match lane {
             Lane::Money => self.money.push_back(job),
@@ -155,7 +162,18 @@ impl Store {
 
     fn apply(&mut self, job: Job) -> Done {
         match job {
-            Job::Op { desk, id, op } => Done::Op { desk, id, reply: Ok(self.ledger.apply(op)) },
+            Job::Op { desk, id, op } => {
+                if let Op::Admit(admission) = &op {
+                    let message = admission.message.bytes().clone();
+                    self.requests.insert(admission.record.delivery.clone(), message);
+                }
+                Done::Op { desk, id, reply: Ok(self.ledger.apply(op)) }
+            }
+            Job::Open(opened) => {
+                let poi = crate::world::poi_id(opened.terminal);
+                self.ledger.board(poi, opened.journal.clone(), opened.at);
+                Done::Opened(opened, Ok(()))
+            }
             Job::Note(op) => {
                 self.ledger.apply(op);
                 Done::Note
@@ -183,6 +201,7 @@ impl Job {
             Job::Op { desk, id, .. } => Done::Op { desk, id, reply: Err(error) },
             Job::Note(_) => Done::Note,
             Job::Board(boarding) => Done::Boarded(boarding, None),
+            Job::Open(opened) => Done::Opened(opened, Err(error)),
         }
     }
 }
@@ -193,6 +212,7 @@ impl Done {
             Done::Op { desk, id, .. } => Done::Op { desk, id, reply: Err(LedgerError::Failed) },
             Done::Note => Done::Note,
             Done::Boarded(boarding, _) => Done::Boarded(boarding, None),
+            Done::Opened(opened, _) => Done::Opened(opened, Err(LedgerError::Failed)),
         }
     }
 }

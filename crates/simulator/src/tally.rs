@@ -61,6 +61,7 @@ counts! {
     HelloAgain = "link: the same hello on a second link",
     SilentLink = "link: opened, and no hello",
     TwoLinks = "link: a second link while the first is still read",
+    Displaced = "socket: an Actions terminal's newer one ends an older one",
     // The gateway.
     GatewayKilled = "gateway: killed",
     GatewayPowerCut = "gateway: power cut, sockets half open",
@@ -91,6 +92,8 @@ counts! {
     ResultOfUndelivered = "terminal: a result for what was not delivered",
     ResultOfNobody = "terminal: a result for an unknown delivery",
     Maintenance = "terminal: results handed in by maintenance",
+    PlainAnswerLost = "terminal: a plain one forgets an answer",
+    LookFailed = "disk: a look for an Actions terminal fails",
     // What was seen.
     FoundPresent = "seen: check finds the terminal",
     FoundAbsent = "seen: check does not",

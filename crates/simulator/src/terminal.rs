@@ -13,6 +13,7 @@ use virtual_terminal::{
     Secret, Setup, State,
 };
 
+use crate::actions::{Kind, Plain};
 use crate::network::{Arrived, Break, ConnectionNumber, End, Packet};
 use crate::tally::Count;
 use crate::world::{Event, Owner, START, World, poi_id};
@@ -33,7 +34,10 @@ const RESULTS_KEPT: usize = 8;
 #[derive(Debug)]
 pub(crate) struct Site {
     poi: PoiId,
+    pub(crate) kind: Kind,
     pub(crate) machine: Option<Machine>,
+    /// In the place of the machine.
+    pub(crate) plain: Option<Plain>,
     /// Counts the lives of its process.
     pub(crate) life: u32,
     pub(crate) skew_ms: i64,
@@ -115,10 +119,12 @@ impl Disk {
 }
 
 impl Site {
-    pub(crate) fn new(terminal: usize) -> Site {
+    pub(crate) fn new(terminal: usize, kind: Kind) -> Site {
         Site {
             poi: poi_id(terminal),
+            kind,
             machine: None,
+            plain: None,
             life: 0,
             skew_ms: 0,
             disk: Disk::default(),
@@ -138,7 +144,12 @@ impl Site {
     }
 
     pub(crate) fn link(&self) -> Option<ConnectionNumber> {
-        self.link.map(|link| link.number)
+        self.link.map(|link| link.number).or_else(|| self.plain.as_ref().and_then(Plain::link))
+    }
+
+    /// Whether its process lives.
+    pub(crate) fn is_running(&self) -> bool {
+        self.machine.is_some() || self.plain.is_some()
     }
 }
 
@@ -155,6 +166,9 @@ impl World {
     }
 
     pub(crate) fn terminal_starts(&mut self, site: usize) {
+        if self.sites[site].kind != Kind::Link {
+            return self.plain_starts(site);
+        }
         let now = self.terminal_now(site);
         let seed = self.chance.number();
         let it = &mut self.sites[site];
@@ -209,9 +223,11 @@ impl World {
 
     /// The process dies; its sockets too, one way or the other.
     pub(crate) fn terminal_ends(&mut self, site: usize, is_power_cut: bool) {
-        if self.sites[site].machine.take().is_none() {
+        if !self.sites[site].is_running() {
             return;
         }
+        self.sites[site].machine = None;
+        self.sites[site].plain = None;
         let is_written = self.chance.once_in(2);
         let it = &mut self.sites[site];
         it.life += 1;
@@ -229,6 +245,7 @@ impl World {
         for number in 0..self.owners.len() {
             let own = match self.owners[number] {
                 Owner::Link { site: of, .. }
+                | Owner::Port { site: of, .. }
                 | Owner::Board { site: of, .. }
                 | Owner::Maintenance { site: of, .. } => of == site,
                 Owner::Call(_) | Owner::Stranger { .. } => false,
@@ -353,7 +370,7 @@ impl World {
         }
     }
 
-    fn dial(&mut self, number: ConnectionNumber, request: &Packet, within: Duration) {
+    pub(crate) fn dial(&mut self, number: ConnectionNumber, request: &Packet, within: Duration) {
         if self.lose_dials > 0 && !self.is_quiet {
             self.lose_dials -= 1;
             self.tally.count(Count::DialLost);
@@ -379,6 +396,12 @@ impl World {
                     self.at_terminal(site, |machine, now| {
                         machine.handle_opened(now, attempt, Err(failed()));
                     });
+                }
+            }
+            Some(Owner::Port { site, life }) => {
+                let plain = self.sites[site].plain.as_ref().filter(|plain| plain.link() == Some(number));
+                if self.sites[site].life == life && plain.is_some_and(|plain| !plain.is_open()) {
+                    self.plain_loses(site);
                 }
             }
             Some(Owner::Board { site, life }) => {
@@ -464,6 +487,10 @@ impl World {
 
     /// The terminal's own socket fails at once, and the gateway hears nothing of it.
     pub(crate) fn change_network(&mut self, site: usize) {
+        if let Some(number) = self.sites[site].plain.as_ref().and_then(Plain::link) {
+            self.sever(number, Break::HalfOpen);
+            return self.plain_loses(site);
+        }
         let Some(Link { number, attempt }) = self.sites[site].link.take() else { return };
         if !is_read_on() {
             self.sever(number, Break::HalfOpen);

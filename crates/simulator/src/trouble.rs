@@ -7,6 +7,7 @@ use judge::What;
 use relay::ledger::Outcome;
 use serde_json::Value;
 
+use crate::actions::{Kind, key_of};
 use crate::network::{Break, End, Packet};
 use crate::plan::Trouble;
 use crate::store::Mood;
@@ -165,8 +166,12 @@ impl World {
 
     /// Somebody opens a link with the terminal's token.
     fn strange_link(&mut self, site: usize) -> Option<usize> {
-        let token = self.store.tokens.iter().rfind(|token| token.terminal == site && !token.ended)?;
-        let request = Packet::Request("/link".into(), token.text.clone(), Bytes::new());
+        let request = if self.sites[site].kind == Kind::Link {
+            let token = self.store.tokens.iter().rfind(|token| token.terminal == site && !token.ended)?;
+            Packet::Request("/link".into(), token.text.clone(), Bytes::new())
+        } else {
+            Packet::Request("/v1".into(), key_of(site), Bytes::new())
+        };
         let number = self.open(Owner::Stranger { site });
         self.note(Some(site), &format!("link {number} is opened by somebody else"));
         self.send(number, End::Client, &request);
@@ -226,7 +231,7 @@ impl World {
     }
 
     fn stop_terminal(&mut self, site: usize, count: Count) {
-        if self.sites[site].machine.is_some() {
+        if self.sites[site].is_running() {
             self.tally.count(count);
             let is_power_cut = self.chance.once_in(2);
             self.terminal_ends(site, is_power_cut);
@@ -274,7 +279,7 @@ impl World {
 
     /// The fleet team ends the terminal's token, and makes it board again.
     fn end_token(&mut self, site: usize) {
-        if !self.gateway.is_alive {
+        if !self.gateway.is_alive || self.sites[site].kind != Kind::Link {
             return;
         }
         self.tally.count(Count::BoardedAgain);
@@ -288,6 +293,9 @@ impl World {
 
     /// The terminal, or somebody in its place, says what no terminal that keeps the rules would say.
     fn odd_result(&mut self, site: usize, trouble: Trouble) {
+        if self.sites[site].kind != Kind::Link {
+            return self.odd_answer(site, trouble);
+        }
         let Some(number) = self.sites[site].link() else { return };
         let results = self.sites[site].results.clone();
         let index = self.chance.below(results.len());
@@ -331,6 +339,41 @@ impl World {
         for _ in 0..1 + self.chance.below(2) {
             self.send(number, End::Client, &Packet::Text(frame.clone().into()));
         }
+    }
+}
+
+impl World {
+    /// The same of an Actions terminal. What it says about a transaction can't be told from the truth, so it tells the truth
+    /// once more, contradicts what is settled, or speaks of what nobody knows.
+    fn odd_answer(&mut self, site: usize, trouble: Trouble) {
+        let Some(number) = self.sites[site].link() else { return };
+        let said = self.sites[site].plain.as_ref().map(|plain| plain.said.clone()).unwrap_or_default();
+        let Some(answer) = said.get(self.chance.below(said.len())) else { return };
+        let mut frame: Value = serde_json::from_slice(answer).unwrap_or_default();
+        let response = &mut frame["paymentResponse"];
+        let transaction = response["transactionId"].as_str().unwrap_or_default().to_owned();
+        let count = match trouble {
+            Trouble::ResultAgain => Count::ResultAgain,
+            Trouble::ResultDiffers => {
+                let is_settled = |record: &relay::ledger::Record| {
+                    !record.outcome.is_undecided() || record.key.poi != poi_id(site)
+                };
+                // Only where no payment is open: before its end it would not be a second result, but a lie.
+                if response["status"] != "SUCCESS" || !self.store.ledger.records().all(is_settled) {
+                    return;
+                }
+                response["status"] = "CANCELLED".into();
+                Count::ResultDiffers
+            }
+            Trouble::ResultOfNobody => {
+                response["transactionId"] = format!("nobody-{transaction}").into();
+                Count::ResultOfNobody
+            }
+            _ => return,
+        };
+        self.tally.count(count);
+        self.note(Some(site), &format!("the terminal says {count:?}"));
+        self.send(number, End::Client, &Packet::Text(frame.to_string().into()));
     }
 }
 

@@ -1,5 +1,6 @@
 //! One run: everything that there is, and what happens next.
 
+use std::collections::HashMap;
 use std::time::Duration;
 
 use bytes::Bytes;
@@ -8,6 +9,7 @@ use nexo::PoiId;
 use relay::WallMs;
 use relay::ledger;
 
+use crate::actions::{Errand, Mix};
 use crate::chance::Chance;
 use crate::gateway::Gateway;
 use crate::network::{Break, ConnectionNumber, End, Network, Packet};
@@ -49,6 +51,8 @@ pub(crate) struct World {
     pub(crate) ledger_since: WallMs,
     pub(crate) sites: Vec<Site>,
     pub(crate) tills: Vec<Till>,
+    /// Which delivery a frame for an Actions terminal carries, by terminal: the terminal itself never learns it.
+    pub(crate) errands: HashMap<(usize, Errand), String>,
     pub(crate) calls: Vec<Call>,
     /// So many of the next answers to POS may be cut.
     pub(crate) lose_answers: u32,
@@ -69,6 +73,11 @@ pub(crate) enum Owner {
         site: usize,
         life: u32,
         attempt: u64,
+    },
+    /// An Actions terminal's socket.
+    Port {
+        site: usize,
+        life: u32,
     },
     Board {
         site: usize,
@@ -93,11 +102,14 @@ pub(crate) enum Event {
     Session(ConnectionNumber, u32),
     SessionTimer(ConnectionNumber, u32),
     MaintenanceDue(ConnectionNumber, u32),
+    PortLooks(ConnectionNumber, u32),
+    PortTimer(ConnectionNumber, u32),
     Commit(u32),
     Replies(u32, Vec<Done>),
     GatewayStarts,
     MoodPasses(u64),
     Terminal(usize, u32),
+    Plain(usize, u32),
     Synced(usize, u32),
     TerminalStarts(usize),
     Till(usize, u64),
@@ -130,8 +142,8 @@ pub(crate) fn poi_id(terminal: usize) -> PoiId {
 }
 
 /// Runs one seed.
-pub(crate) fn run(seed: u64) -> Run {
-    let mut world = World::new(seed);
+pub(crate) fn run(seed: u64, mix: Mix) -> Run {
+    let mut world = World::new(seed, mix);
     world.open_shop();
     world.live_until(TROUBLES_MAX, |world| world.tills.iter().all(Till::is_done));
     let mut unrest = world.come_to_rest();
@@ -145,10 +157,10 @@ pub(crate) fn run(seed: u64) -> Run {
 }
 
 impl World {
-    fn new(seed: u64) -> World {
+    fn new(seed: u64, mix: Mix) -> World {
         let mut chance = Chance::of(seed);
-        let plan = Plan::draw(&mut chance);
-        let sites = (0..plan.terminals).map(Site::new).collect();
+        let plan = Plan::draw(&mut chance, mix);
+        let sites = plan.kinds.iter().enumerate().map(|(site, kind)| Site::new(site, *kind)).collect();
         let tills = (0..plan.tills).map(|till| Till::new(till, till % plan.terminals, plan.sales)).collect();
         World {
             schedule: Schedule::new(),
@@ -164,6 +176,7 @@ impl World {
             ledger_since: WALL.minus(Duration::from_secs(365 * 24 * 3600)),
             sites,
             tills,
+            errands: HashMap::new(),
             calls: Vec::new(),
             lose_answers: 0,
             lose_dials: 0,
@@ -211,17 +224,22 @@ impl World {
             Event::Session(number, of) if of == life => self.session_turns(number),
             Event::SessionTimer(number, of) if of == life => self.session_is_due(number),
             Event::MaintenanceDue(number, of) if of == life => self.maintenance_ends(number, true),
+            Event::PortLooks(number, of) if of == life => self.port_looks(number),
+            Event::PortTimer(number, of) if of == life => self.port_is_due(number),
             Event::Commit(of) if of == life => self.batch_ends(),
             Event::Replies(of, done) if of == life => self.replies_arrive(done),
             Event::Desk(..)
             | Event::Session(..)
             | Event::SessionTimer(..)
             | Event::MaintenanceDue(..)
+            | Event::PortLooks(..)
+            | Event::PortTimer(..)
             | Event::Commit(_)
             | Event::Replies(..) => {}
             Event::GatewayStarts => self.gateway_starts(),
             Event::MoodPasses(number) => self.mood_passes(number),
             Event::Terminal(site, of) => self.terminal_is_due(site, of),
+            Event::Plain(site, of) => self.plain_is_due(site, of),
             Event::Synced(site, of) => self.journal_is_written(site, of),
             Event::TerminalStarts(site) => self.terminal_starts(site),
             Event::Till(till, turn) => self.till_turns(till, turn),
@@ -241,6 +259,10 @@ impl World {
             Some(Owner::Link { site, life, attempt }) => {
                 self.terminal_looks(number, site, life, attempt);
                 // Whoever writes to it may go on.
+                self.schedule.after(Duration::ZERO, Event::Session(number, self.gateway.life));
+            }
+            Some(Owner::Port { site, life }) => {
+                self.plain_looks(number, site, life);
                 self.schedule.after(Duration::ZERO, Event::Session(number, self.gateway.life));
             }
             Some(Owner::Board { site, life }) => self.board_answered(number, site, life),
@@ -324,6 +346,7 @@ impl World {
         match self.owners.get(number) {
             Some(
                 Owner::Link { site, .. }
+                | Owner::Port { site, .. }
                 | Owner::Board { site, .. }
                 | Owner::Maintenance { site, .. }
                 | Owner::Stranger { site },

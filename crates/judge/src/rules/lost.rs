@@ -42,8 +42,11 @@ fn results(found: &mut Findings<'_>, delivery: &Delivery<'_>) {
     // What was read and not acknowledged comes again, as long as somebody has it: a terminal that lost its journal does not,
     // nor one that was told, because of something else, to forget this delivery before.
     let forgotten = !delivery.recorded.is_empty() && delivery.recorded.iter().all(|(at, _)| *at < read);
-    let comes_again =
-        run.at_rest.is_some() && !forgotten && !run.journal_lost_after(delivery.poi, delivery.written());
+    // Nor does one that does not acknowledge (E26).
+    let comes_again = run.at_rest.is_some()
+        && !forgotten
+        && !run.journal_lost_after(delivery.poi, delivery.written())
+        && !run.is_plain(delivery);
     // A result for what was proved never to have been there is for a person to look at.
     let denied = row.is_some_and(|row| matches!(row.row.outcome, Outcome::NeverReached | Outcome::Refused));
     if comes_again && !denied && is_money(delivery.category()) {

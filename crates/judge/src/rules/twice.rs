@@ -10,6 +10,7 @@ use crate::verdict::Figure;
 pub(super) fn judge(found: &mut Findings<'_>) {
     executions(found);
     writes(found);
+    sockets(found);
     attempts(found);
 }
 
@@ -47,6 +48,15 @@ fn writes(found: &mut Findings<'_>) {
             let text = format!("delivery {} was written once more, to {whereto}", delivery.id);
             found.add(Figure::ExecutedTwice, *at, about(delivery), text);
         }
+    }
+}
+
+/// Every write of a payment to an Actions terminal after the first one of that desktop's `transactionId`.
+fn sockets(found: &mut Findings<'_>) {
+    let run = found.run;
+    for (at, poi, transaction) in run.wires.written_again() {
+        let text = format!("the paymentRequest {transaction} was written once more");
+        found.add(Figure::ExecutedTwice, at, About::poi(poi), text);
     }
 }
 

@@ -5,7 +5,7 @@ use std::time::Duration;
 use super::{About, Findings};
 use crate::log::Outcome;
 use crate::message::{ends_empty, is_money};
-use crate::run::{Answer, Call, ReportKind};
+use crate::run::{Answer, Call, Delivery, ReportKind, Run};
 use crate::verdict::Figure;
 
 /// How much later than its POS gives up a call may be answered: a commit that is late is waited for 2 s, once for a look
@@ -108,10 +108,11 @@ fn finals(found: &mut Findings<'_>) {
         let Some(delivery) = run.delivery(&seen.row.delivery) else { continue };
         let excused = delivery.set_aside
             || run.journal_lost_after(delivery.poi, delivery.linked)
-            || delivery
-                .reports
-                .iter()
-                .any(|report| matches!(report.kind, ReportKind::Indeterminate | ReportKind::Unusable));
+            || delivery.reports.iter().any(|report| match report.kind {
+                ReportKind::Unusable => true,
+                ReportKind::Indeterminate => may_be_unknown(run, delivery, report.link),
+                _ => false,
+            });
         // A result that it has told is counted as lost.
         if !excused && !found.has(Figure::Lost, seen.at) {
             let text = format!(
@@ -122,6 +123,25 @@ fn finals(found: &mut Findings<'_>) {
             found.add(Figure::WithoutOutcome, seen.at, about, text);
         }
     }
+}
+
+/// For an Actions terminal that acknowledges nobody else may say that it can't tell (E26); unless it has two payments of one
+/// name, and does not say which one it means.
+fn may_be_unknown(run: &Run<'_>, delivery: &Delivery<'_>, link: Option<u64>) -> bool {
+    if !link.is_some_and(|link| run.wires.is_acknowledging(link)) {
+        return true;
+    }
+    let name = |delivery: &Delivery<'_>| {
+        let intention = delivery.request()?.intention.clone()?;
+        intention.reversal_of.or(intention.transaction)
+    };
+    let Some(own) = name(delivery) else { return true };
+    let namesakes = run.deliveries.iter().filter(|other| {
+        other.poi == delivery.poi
+            && other.category() == delivery.category()
+            && name(other).as_ref() == Some(&own)
+    });
+    run.wires.is_unknown(delivery.poi, &own) || namesakes.count() > 1
 }
 
 /// What is delivered is on disk before (E1).
