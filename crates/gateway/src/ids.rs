@@ -10,6 +10,8 @@ use std::sync::atomic::{AtomicU64, Ordering};
 
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
+use nexo::ServiceId;
+use relay::actions::TransactionId;
 use relay::{CallId, ConnectionId, DeliveryId, ExchangeId, NodeId, WallMs};
 use sha2::{Digest as _, Sha256};
 
@@ -43,6 +45,23 @@ pub(crate) fn credential_name() -> String {
     const ALPHABET: &[u8; 32] = b"0123456789abcdefghjkmnpqrstvwxyz";
     let symbols = random::<10>().map(|byte| char::from(ALPHABET[usize::from(byte % 32)]));
     symbols.into_iter().fold("ws_".to_owned(), |name, symbol| name + symbol.encode_utf8(&mut [0; 4]))
+}
+
+/// A ServiceID of a request of the gateway's own: ten letters and digits, of which no two in 48 h are alike.
+pub(crate) fn service_id() -> ServiceId {
+    const ALPHABET: &[u8; 32] = b"0123456789abcdefghjkmnpqrstvwxyz";
+    let text: String =
+        random::<10>().map(|byte| char::from(ALPHABET[usize::from(byte % 32)])).iter().collect();
+    #[expect(clippy::expect_used, reason = "ten letters and digits")]
+    ServiceId::parse(&text).expect("a ServiceID")
+}
+
+/// What a desktop's payment is called that came without a name: a UUID of version 7, as its API recommends.
+pub(crate) fn transaction_name(now: WallMs) -> TransactionId {
+    let millis = u64::try_from(now.0).unwrap_or(0);
+    let uuid = uuid::Builder::from_unix_timestamp_millis(millis, &random()).into_uuid();
+    #[expect(clippy::expect_used, reason = "36 characters")]
+    TransactionId::parse(&uuid.to_string()).expect("a name")
 }
 
 /// Numbers calls. Unique within the process.

@@ -17,7 +17,6 @@ mod sale_api;
 mod terminal_link;
 
 mod access;
-#[cfg_attr(not(test), expect(dead_code, reason = "who uses it, the Actions API's door, is still to come"))]
 mod actions;
 mod exchange;
 mod fleet;

@@ -18,6 +18,7 @@ use tokio_util::task::TaskTracker;
 
 use crate::access::Access;
 use crate::actions::desktops::{Desktops, PerIdentity};
+use crate::actions::payments::Payments;
 use crate::actions::terminals::Terminals;
 use crate::actions_api::{ActionsApi, ActionsHttp};
 use crate::admin::Admin;
@@ -52,6 +53,7 @@ pub struct Running {
     tls: Option<SocketAddr>,
     drain_max: Duration,
     admin: Admin,
+    payments: Arc<Payments>,
     sockets: Sockets,
     links: CancellationToken,
     tasks: TaskTracker,
@@ -140,7 +142,8 @@ pub async fn start(config: Config) -> Result<Running, StartError> {
     let sockets = Sockets::new(config.patience, Hosts::new(&config.hosts, &listened), clock);
     let per_terminal = usize::try_from(config.limits.exchanges_per_terminal).unwrap_or(usize::MAX);
     let presence = Presence::new(store.clone(), clock, facts, per_terminal, tasks.clone(), links.clone());
-    let app = build(&config, &store, &secrets, &presence, &sockets, &links, &tasks);
+    let (app, payments) = build(&config, &store, &secrets, &presence, &sockets, &links, &tasks);
+    payments.recover();
     if let Some(certificate) = certificate {
         sockets.tasks.spawn(certificate.follow(sockets.stop.clone()));
     }
@@ -161,6 +164,7 @@ pub async fn start(config: Config) -> Result<Running, StartError> {
         tls: tls_address,
         drain_max: config.drain_max,
         admin: Admin::new(store, clock, secrets),
+        payments,
         sockets,
         links,
         tasks,
@@ -169,7 +173,7 @@ pub async fn start(config: Config) -> Result<Running, StartError> {
     })
 }
 
-/// All surfaces, each with what it uses.
+/// All surfaces, each with what it uses; and the payments of desktops, which go on without any.
 fn build(
     config: &Config,
     store: &Arc<dyn Store>,
@@ -178,15 +182,29 @@ fn build(
     sockets: &Sockets,
     links: &CancellationToken,
     tasks: &TaskTracker,
-) -> Router {
+) -> (Router, Arc<Payments>) {
     let clock = presence.clock();
     let access = Arc::new(Access::new(store.clone(), clock, &config.limits));
     let directory = Arc::new(Directory::new(store.clone(), clock));
     let boarding = Arc::new(Boarding::new(store.clone(), clock));
     let proxies = Proxies(config.behind_proxy.clone());
+    let per_key = config.limits.exchanges_per_key;
+    let exchanges = Arc::new(Exchanges::new(presence.clone(), directory.clone(), per_key));
+    let per_identity = if config.actions.single_connection { PerIdentity::One } else { PerIdentity::Any };
+    let desktops = Desktops::new(per_identity);
+    let payments = Payments::new(
+        store.clone(),
+        exchanges.clone(),
+        presence.clone(),
+        desktops.clone(),
+        tasks.clone(),
+        sockets.stop.clone(),
+        links.clone(),
+        per_key,
+    );
     let sale_api = SaleApi {
         access: access.clone(),
-        exchanges: Exchanges::new(presence.clone(), directory.clone(), config.limits.exchanges_per_key),
+        exchanges,
         directory: directory.clone(),
         presence: presence.clone(),
         body: config.patience.for_body(config.body_limit),
@@ -201,8 +219,6 @@ fn build(
         body_limit: config.body_limit,
         patience: config.patience,
     };
-    let per_identity = if config.actions.single_connection { PerIdentity::One } else { PerIdentity::Any };
-    let desktops = Desktops::new(per_identity);
     let terminals = Arc::new(Terminals::new(store.clone(), directory.clone(), presence.clone()));
     let (telling, stopped) = (terminals.clone(), links.clone());
     tasks.spawn(async move { stopped.run_until_cancelled(telling.tell_changes(&desktops)).await });
@@ -212,6 +228,7 @@ fn build(
         directory: directory.clone(),
         presence: presence.clone(),
         terminals,
+        payments: payments.clone(),
         settings: config.actions.clone(),
         stopping: links.clone(),
         tasks: tasks.clone(),
@@ -234,7 +251,7 @@ fn build(
     };
     let management = ManagementApi { access, boarding };
     let health = Health { store: store.clone(), stopping: sockets.stop.clone() };
-    Router::new()
+    let router = Router::new()
         .merge(sale_api.router())
         .merge(actions.router())
         .merge(actions_http.router())
@@ -243,7 +260,8 @@ fn build(
         .merge(management.router())
         .merge(health.router())
         .fallback(nothing_here)
-        .method_not_allowed_fallback(other_method)
+        .method_not_allowed_fallback(other_method);
+    (router, payments)
 }
 
 /// Opens the database in the data directory, which is made if it is not there, readable by its owner alone.
@@ -292,19 +310,23 @@ impl Running {
     }
 
     /// Stops: takes no more requests, lets those under way finish for as long as the configuration allows, then tells
-    /// the terminals (close code 1001), and returns when the database has written everything.
+    /// the terminals and desktops (close code 1001), and returns when the database has written everything.
     pub async fn stop(self) {
-        let Running { drain_max, sockets, links, tasks, admin, cut: _cut, claim: _claim, .. } = self;
+        let Running { drain_max, payments, sockets, links, tasks, admin, cut: _cut, claim: _claim, .. } =
+            self;
         sockets.stop.cancel();
         sockets.tasks.close();
-        if timeout(drain_max, sockets.tasks.wait()).await.is_err() {
+        // Desktops wait for their payments as others wait for the answers to their requests.
+        let drained = async { tokio::join!(sockets.tasks.wait(), payments.settled()) };
+        if timeout(drain_max, drained).await.is_err() {
             tracing::warn!(
                 drain_max_s = drain_max.as_secs(),
                 connections = sockets.tasks.len(),
-                "requests were cut off; their outcomes can be asked for with TransactionStatus"
+                "requests were cut off; their outcomes can be asked for with TransactionStatus, those of desktops are told later"
             );
             sockets.cut.cancel();
         }
+        drop(payments);
         links.cancel();
         tasks.close();
         let ended = async {

@@ -3,17 +3,23 @@
 //! Whoever has something to say leaves it in a desktop's queue and goes on; the desktop's own task takes it from there. So
 //! a desktop that reads slowly holds nobody up: when its queue is full it is closed.
 //!
+//! News wait as frames. What became of a payment does not: only that there is something waits ([`Due`]), and the desktop's task
+//! reads it from the store when its turn comes. So nothing is lost with a connection, and nobody is told what is no longer so.
+//! While it is on its way to a socket it is claimed, so that of two connections of one desktop only one is told.
+//!
 //! What stays true: a connection is found by its ID, by its identity and by its groups, or by none of them; and it is in the
-//! list exactly as long as its [`DesktopHandle`] lives, unless another took its place before.
+//! list exactly as long as its [`DesktopHandle`] lives, unless another took its place before. When one goes that may have
+//! had something to tell, the others of its identity look for it.
 
 use std::collections::{HashMap, HashSet, VecDeque};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use bytes::Bytes;
 use relay::ConnectionId;
+use relay::actions::{ClientError, TransactionId};
 use tokio::sync::Notify;
 
-use crate::store::actions::{ActionsDeviceId, Group};
+use crate::store::actions::{ActionsDeviceId, Edition, Group, TransactionSeq};
 use crate::store::{CompanyCode, CredentialId};
 
 /// Frames that may wait for one desktop: when all terminals of a group that is as large as one answer of a list come back at
@@ -22,6 +28,9 @@ const FRAMES_MAX: usize = 4_096;
 
 /// Bytes that may wait for one desktop: a hundred results with long receipts. News for a group are kept once for all of it.
 const BYTES_MAX: usize = 2 * 1024 * 1024;
+
+/// Results that may be due to one desktop. Each is a payment that it has asked for; no till has as many at once.
+const DUE_MAX: usize = 4_096;
 
 /// All desktops that are connected to this node.
 #[derive(Debug)]
@@ -67,8 +76,55 @@ pub(crate) struct Desktop {
 pub(crate) enum DesktopOrder {
     /// Write this text.
     Frame(Bytes),
+    /// Say that a frame of its could not be carried out.
+    Refuse(ClientError),
     /// Close; nothing follows.
     Close(Farewell),
+}
+
+/// Something that a desktop is to be told about a transaction, as it stands by then.
+#[derive(Clone, Debug)]
+pub(crate) struct Due {
+    /// Which transaction.
+    pub(crate) transaction: TransactionSeq,
+    /// What its desktop calls it.
+    pub(crate) id: TransactionId,
+    /// What its desktop calls the terminal, where that is known.
+    pub(crate) terminal: Option<Box<str>>,
+    /// Why it is told.
+    pub(crate) why: Why,
+    /// Held until it was told: who waits for that before the gateway stops.
+    pub(crate) held: Option<Arc<Held>>,
+}
+
+/// Why a desktop is told of a transaction.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Why {
+    /// It is news, and owed once.
+    Owed,
+    /// This connection has asked for it, be it told before or not.
+    Asked,
+}
+
+/// See [`Due::held`].
+pub(crate) type Held = dyn std::fmt::Debug + Send + Sync;
+
+/// What a desktop's task is to read from the store and tell.
+#[derive(Clone, Debug)]
+pub(crate) enum Owing {
+    /// Everything that is still to be told to its identity, in order.
+    All,
+    /// This.
+    One(Due),
+}
+
+/// The right to tell one edition of a transaction. [`Desktops::release`] ends it.
+#[derive(Clone, Debug)]
+struct Claim {
+    connection: ConnectionId,
+    edition: Edition,
+    /// It is on the socket: it stays claimed until that is in the store, whatever becomes of the connection.
+    is_written: bool,
 }
 
 /// Why the gateway ends a desktop's connection that broke no rule.
@@ -94,6 +150,7 @@ struct Inner {
     identities: HashMap<Identity, Vec<Arc<Entry>>>,
     /// Never empty.
     groups: HashMap<(CompanyCode, Group), HashMap<ConnectionId, Arc<Entry>>>,
+    claims: HashMap<TransactionSeq, Claim>,
 }
 
 #[derive(Debug)]
@@ -105,10 +162,19 @@ struct Entry {
 
 #[derive(Debug, Default)]
 struct Queue {
-    frames: VecDeque<Bytes>,
+    frames: VecDeque<Waiting>,
     bytes: usize,
+    due: VecDeque<Due>,
+    /// The store may hold something for this identity.
+    is_behind: bool,
     /// What comes after the frames; nothing is taken any more.
     farewell: Option<Farewell>,
+}
+
+#[derive(Debug)]
+enum Waiting {
+    Frame(Bytes),
+    Refusal(ClientError),
 }
 
 impl Desktops {
@@ -124,7 +190,8 @@ impl Desktops {
         desktop: Desktop,
         displaced: impl FnOnce() -> Bytes,
     ) -> DesktopHandle {
-        let entry = Arc::new(Entry { desktop, queue: Mutex::default(), wake: Notify::new() });
+        let queue = Queue { is_behind: desktop.identity.device.is_some(), ..Queue::default() };
+        let entry = Arc::new(Entry { desktop, queue: Mutex::new(queue), wake: Notify::new() });
         let mut inner = lock(&self.inner);
         let earlier = match self.per_identity {
             PerIdentity::One => inner.identities.get(&entry.desktop.identity).cloned().unwrap_or_default(),
@@ -152,7 +219,15 @@ impl Desktops {
     /// Leaves a frame for one connection. False when it is not there (any more), or is too slow.
     pub(crate) fn tell(&self, connection: &ConnectionId, frame: Bytes) -> bool {
         let entry = lock(&self.inner).connections.get(connection).cloned();
-        entry.is_some_and(|entry| entry.push(frame))
+        entry.is_some_and(|entry| entry.push(Waiting::Frame(frame)))
+    }
+
+    /// Leaves it to one connection to say that a frame of its could not be carried out.
+    pub(crate) fn refuse(&self, connection: &ConnectionId, error: ClientError) {
+        let entry = lock(&self.inner).connections.get(connection).cloned();
+        if let Some(entry) = entry {
+            entry.push(Waiting::Refusal(error));
+        }
     }
 
     /// Leaves a frame for each connection that is for this group.
@@ -161,7 +236,7 @@ impl Desktops {
         let entries: Vec<_> =
             lock(&self.inner).groups.get(&key).into_iter().flat_map(HashMap::values).cloned().collect();
         for entry in entries {
-            entry.push(frame.clone());
+            entry.push(Waiting::Frame(frame.clone()));
         }
     }
 
@@ -175,11 +250,71 @@ impl Desktops {
         lock(&self.inner).connections.contains_key(connection)
     }
 
-    /// The connections of one desktop, the newest last.
-    pub(crate) fn connections_of(&self, identity: &Identity) -> Vec<ConnectionId> {
+    /// Something is owed to this desktop: those of `askers` that are here are told, and if none of them is the desktop itself,
+    /// its newest connection. With none at all it waits in the store.
+    pub(crate) fn owe(&self, desktop: &Identity, askers: &[ConnectionId], due: &Due) {
+        let mut told = Vec::new();
         let inner = lock(&self.inner);
-        let entries = inner.identities.get(identity).into_iter().flatten();
-        entries.map(|entry| entry.desktop.connection.clone()).collect()
+        let mut is_owed = true;
+        for entry in askers.iter().filter_map(|asker| inner.connections.get(asker)) {
+            let why = if is_owed && entry.desktop.identity == *desktop { Why::Owed } else { Why::Asked };
+            is_owed &= why != Why::Owed;
+            told.push((entry.clone(), why));
+        }
+        if is_owed && desktop.device.is_some() {
+            let newest = inner.identities.get(desktop).and_then(|entries| entries.last());
+            told.extend(newest.map(|entry| (entry.clone(), Why::Owed)));
+        }
+        drop(inner);
+        for (entry, why) in told {
+            entry.push_due(Due { why, ..due.clone() });
+        }
+    }
+
+    /// Leaves it to one connection to tell how a transaction stands.
+    pub(crate) fn answer(&self, connection: &ConnectionId, due: Due) {
+        let entry = lock(&self.inner).connections.get(connection).cloned();
+        if let Some(entry) = entry {
+            entry.push_due(due);
+        }
+    }
+
+    /// Takes the right to tell this edition of a transaction that `asker` has asked for. False when it is told already, or is
+    /// on its way to another connection, or will be since its asker is here.
+    pub(crate) fn claim(
+        &self,
+        connection: &ConnectionId,
+        asker: Option<&ConnectionId>,
+        transaction: TransactionSeq,
+        edition: Edition,
+    ) -> bool {
+        let mut inner = lock(&self.inner);
+        let is_anothers =
+            asker.is_some_and(|asker| asker != connection && inner.connections.contains_key(asker));
+        let is_claimed = inner.claims.get(&transaction).is_some_and(|claim| claim.edition >= edition);
+        if is_anothers || is_claimed {
+            return false;
+        }
+        let claim = Claim { connection: connection.clone(), edition, is_written: false };
+        inner.claims.insert(transaction, claim);
+        true
+    }
+
+    /// What was claimed is on the socket.
+    pub(crate) fn note_written(&self, transaction: TransactionSeq, edition: Edition) {
+        if let Some(claim) = lock(&self.inner).claims.get_mut(&transaction)
+            && claim.edition == edition
+        {
+            claim.is_written = true;
+        }
+    }
+
+    /// What was claimed is in the store as told, or will not be told.
+    pub(crate) fn release(&self, transaction: TransactionSeq, edition: Edition) {
+        let mut inner = lock(&self.inner);
+        if inner.claims.get(&transaction).is_some_and(|claim| claim.edition == edition) {
+            inner.claims.remove(&transaction);
+        }
     }
 }
 
@@ -220,49 +355,82 @@ impl Inner {
 
 impl Entry {
     /// False when nothing more is taken.
-    fn push(&self, frame: Bytes) -> bool {
+    fn push(&self, waiting: Waiting) -> bool {
         let mut queue = lock(&self.queue);
         if queue.farewell.is_some() {
             return false;
         }
-        let bytes = queue.bytes.saturating_add(frame.len());
+        let bytes = queue.bytes.saturating_add(waiting.len());
         // One frame always fits, however long.
         if queue.frames.len() >= FRAMES_MAX || (bytes > BYTES_MAX && !queue.frames.is_empty()) {
-            queue.end(Farewell::TooSlow);
-            drop(queue);
-            tracing::warn!(
-                credential.id = %self.desktop.identity.credential,
-                connection.id = %self.desktop.connection,
-                limit = "desktop queue",
-                "a desktop reads too slowly"
-            );
-            self.wake.notify_one();
+            self.end_slow(queue);
             return false;
         }
         queue.bytes = bytes;
-        queue.frames.push_back(frame);
+        queue.frames.push_back(waiting);
         drop(queue);
         self.wake.notify_one();
         true
     }
 
+    fn push_due(&self, due: Due) {
+        let mut queue = lock(&self.queue);
+        if queue.farewell.is_some() {
+            return;
+        }
+        if queue.due.len() >= DUE_MAX {
+            return self.end_slow(queue);
+        }
+        queue.due.push_back(due);
+        drop(queue);
+        self.wake.notify_one();
+    }
+
+    /// The store may hold something for it.
+    fn set_behind(&self) {
+        lock(&self.queue).is_behind = true;
+        self.wake.notify_one();
+    }
+
+    fn end_slow(&self, mut queue: MutexGuard<'_, Queue>) {
+        let rest = queue.end(Farewell::TooSlow);
+        drop(queue);
+        drop(rest);
+        tracing::warn!(
+            credential.id = %self.desktop.identity.credential,
+            connection.id = %self.desktop.connection,
+            limit = "desktop queue",
+            "a desktop reads too slowly"
+        );
+        self.wake.notify_one();
+    }
+
     fn displace(&self, frame: Bytes) {
         let mut queue = lock(&self.queue);
+        let mut rest = None;
         if queue.farewell.is_none() {
-            queue.end(Farewell::Replaced);
-            queue.frames.push_back(frame);
+            rest = Some(queue.end(Farewell::Replaced));
+            queue.frames.push_back(Waiting::Frame(frame));
         }
         drop(queue);
+        drop(rest);
         self.wake.notify_one();
     }
 }
 
 impl Queue {
-    /// What waits is for nobody any more.
-    fn end(&mut self, farewell: Farewell) {
-        self.frames = VecDeque::new();
-        self.bytes = 0;
-        self.farewell = Some(farewell);
+    /// What waits, which is for nobody any more.
+    fn end(&mut self, farewell: Farewell) -> Queue {
+        std::mem::replace(self, Queue { farewell: Some(farewell), ..Queue::default() })
+    }
+}
+
+impl Waiting {
+    fn len(&self) -> usize {
+        match self {
+            Waiting::Frame(frame) => frame.len(),
+            Waiting::Refusal(error) => error.message.len(),
+        }
     }
 }
 
@@ -280,22 +448,50 @@ impl DesktopHandle {
     /// The next thing that this socket has to do, if any.
     pub(crate) fn next_order(&self) -> Option<DesktopOrder> {
         let mut queue = lock(&self.entry.queue);
-        match queue.frames.pop_front() {
-            Some(frame) => {
-                queue.bytes = queue.bytes.saturating_sub(frame.len());
-                if queue.frames.is_empty() {
-                    queue.frames = VecDeque::new(); // Most desktops are idle.
-                }
-                Some(DesktopOrder::Frame(frame))
-            }
-            None => queue.farewell.map(DesktopOrder::Close),
+        let Some(waiting) = queue.frames.pop_front() else { return queue.farewell.map(DesktopOrder::Close) };
+        queue.bytes = queue.bytes.saturating_sub(waiting.len());
+        if queue.frames.is_empty() {
+            queue.frames = VecDeque::new(); // Most desktops are idle.
         }
+        Some(match waiting {
+            Waiting::Frame(frame) => DesktopOrder::Frame(frame),
+            Waiting::Refusal(error) => DesktopOrder::Refuse(error),
+        })
+    }
+
+    /// What this socket's task has to look up and tell next, if anything. Wakes like an order.
+    pub(crate) fn next_owing(&self) -> Option<Owing> {
+        let mut queue = lock(&self.entry.queue);
+        if std::mem::take(&mut queue.is_behind) {
+            return Some(Owing::All);
+        }
+        let due = queue.due.pop_front();
+        if queue.due.is_empty() {
+            queue.due = VecDeque::new();
+        }
+        due.map(Owing::One)
+    }
+
+    /// There may be more than was looked up.
+    pub(crate) fn look_again(&self) {
+        self.entry.set_behind();
     }
 }
 
 impl Drop for DesktopHandle {
     fn drop(&mut self) {
-        lock(&self.desktops.inner).remove(&self.entry);
+        let Desktop { connection, identity, .. } = &self.entry.desktop;
+        let mut inner = lock(&self.desktops.inner);
+        inner.remove(&self.entry);
+        inner.claims.retain(|_, claim| claim.connection != *connection || claim.is_written);
+        let others = match identity.device {
+            Some(_) => inner.identities.get(identity).cloned().unwrap_or_default(),
+            None => Vec::new(),
+        };
+        drop(inner);
+        for other in others {
+            other.set_behind();
+        }
     }
 }
 
@@ -341,6 +537,7 @@ mod tests {
     fn orders(handle: &DesktopHandle) -> Vec<String> {
         std::iter::from_fn(|| match handle.next_order()? {
             DesktopOrder::Frame(frame) => Some(String::from_utf8(frame.to_vec()).unwrap()),
+            DesktopOrder::Refuse(error) => Some(error.to_string()),
             DesktopOrder::Close(_) => None,
         })
         .collect()
@@ -358,8 +555,6 @@ mod tests {
         assert_eq!(orders(&one), ["to AMS"]);
         assert_eq!(orders(&two), ["to two", "to AMS"]);
         assert!(orders(&three).is_empty());
-        let of_till = desktops.connections_of(&two.desktop().identity);
-        assert_eq!(of_till, [two.desktop().connection.clone(), three.desktop().connection.clone()]);
     }
 
     #[test]

@@ -5,6 +5,7 @@
 mod desktop;
 mod http;
 mod open;
+mod pay;
 mod terminal;
 
 use std::net::IpAddr;
@@ -19,6 +20,7 @@ use tokio_util::task::TaskTracker;
 pub(crate) use http::ActionsHttp;
 
 use crate::access::{Access, Caller};
+use crate::actions::payments::Payments;
 use crate::actions::terminals::Terminals;
 use crate::config::ActionsSettings;
 use crate::fleet::Directory;
@@ -37,6 +39,7 @@ pub(crate) struct ActionsApi {
     pub(crate) directory: Arc<Directory>,
     pub(crate) presence: Arc<Presence>,
     pub(crate) terminals: Arc<Terminals>,
+    pub(crate) payments: Arc<Payments>,
     pub(crate) settings: ActionsSettings,
     /// Set when the gateway stops: sockets are closed with 1001.
     pub(crate) stopping: CancellationToken,

@@ -10,15 +10,15 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use nexo::{ErrorCondition, Kept, Request, holds_card_data};
-use relay::exchange::{Answer, Call, Heard, ReplyMode, Standing, WAIT_MAX};
-use relay::ledger;
+use relay::exchange::{Answer, Call, Heard, Hold, ReplyMode, Standing, WAIT_MAX};
+use relay::{CallId, ledger};
 use sha2::{Digest as _, Sha256};
 
 use crate::access::Caller;
 use crate::fleet::Directory;
 use crate::ids;
 use crate::presence::Presence;
-use crate::store::StoreError;
+use crate::store::{CompanyCode, StoreError};
 use places::Places;
 
 /// Takes requests of Sale systems to terminals.
@@ -62,12 +62,46 @@ impl Exchanges {
         request: Request,
         reply: ReplyMode,
         wait: Duration,
-    ) -> Result<(relay::CallId, Heard), NotTaken> {
+    ) -> Result<(CallId, Heard), NotTaken> {
         let Some(place) = self.places.take(&caller.credential) else {
             tracing::info!(credential.id = %caller.credential, limit = "exchanges_per_key", "over a limit");
             return Err(NotTaken::TooMany);
         };
         let standing = self.standing(caller, &request).await?;
+        let who = ledger::Caller {
+            company: caller.company.as_str().into(),
+            credential: caller.credential.as_str().into(),
+        };
+        let heard = self.call(who, standing, request, reply, wait, place.clone()).await;
+        drop(place);
+        Ok(heard)
+    }
+
+    /// Sends a request that the gateway has of itself, about a terminal that it knows to be this company's, as `origin`: a
+    /// credential's name, or another word for the ledger. It is not counted among anybody's requests, so that what was begun
+    /// can be brought to its end however many wait; who sends has to hold back by himself.
+    ///
+    /// Cancel safe, as [`send`](Self::send) is.
+    pub(crate) async fn send_own(
+        &self,
+        company: &CompanyCode,
+        origin: &str,
+        request: Request,
+        wait: Duration,
+    ) -> Heard {
+        let who = ledger::Caller { company: company.as_str().into(), credential: origin.into() };
+        self.call(who, Standing::Known, request, ReplyMode::Sync, wait, Arc::new(())).await.1
+    }
+
+    async fn call(
+        &self,
+        caller: ledger::Caller,
+        standing: Standing,
+        request: Request,
+        reply: ReplyMode,
+        wait: Duration,
+        hold: Hold,
+    ) -> (CallId, Heard) {
         let now = self.presence.clock().now().wall;
         let id = self.presence.next_call();
         if let Some(member) = card_data_in_header(&request, standing) {
@@ -75,27 +109,22 @@ impl Exchanges {
                 format!("{member} looks like a card number, which may not stand there. Use another.");
             let answer =
                 Answer::Failure { condition: ErrorCondition::MESSAGE_FORMAT, message, exchange: None };
-            return Ok((id, Heard { answer, repeated: false, exchange: None }));
+            return (id, Heard { answer, repeated: false, exchange: None });
         }
         let kept = Kept::of(request.bytes());
         let call = Call {
             id,
             digest: ledger::Digest(Sha256::digest(kept.bytes()).into()),
             kept,
-            caller: ledger::Caller {
-                company: caller.company.as_str().into(),
-                credential: caller.credential.as_str().into(),
-            },
+            caller,
             exchange: ids::exchange_id(now),
             delivery: ids::delivery_id(now),
             wait: wait.clamp(Duration::from_secs(1), WAIT_MAX),
             reply,
-            hold: place.clone(),
+            hold,
             request,
         };
-        let heard = self.presence.call(standing, call).await;
-        drop(place);
-        Ok((id, heard))
+        (id, self.presence.call(standing, call).await)
     }
 
     /// Another company's terminal does not exist; one of another merchant account is out of scope.

@@ -25,7 +25,7 @@ use crate::presence::Presence;
 /// What both dialects use.
 pub(crate) struct SaleApi {
     pub(crate) access: Arc<Access>,
-    pub(crate) exchanges: Exchanges,
+    pub(crate) exchanges: Arc<Exchanges>,
     pub(crate) directory: Arc<Directory>,
     pub(crate) presence: Arc<Presence>,
     /// Of POS messages.

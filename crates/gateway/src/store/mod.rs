@@ -3,7 +3,6 @@
 //! [`Store`] is all that the rest of the gateway knows of a database. What must stay true of every implementation is
 //! said there, and the suite in `conformance.rs` holds each of them to it.
 
-#[cfg_attr(not(test), expect(dead_code, reason = "who uses all of it, the Actions API, is still to come"))]
 pub(crate) mod actions;
 
 mod credential;

@@ -12,6 +12,8 @@ mod card_data;
 mod classic_answers;
 mod cloud_device;
 mod connected_terminals;
+mod desktop;
+mod desktops;
 mod exchanges;
 mod http;
 mod limits;

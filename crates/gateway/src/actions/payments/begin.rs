@@ -1,0 +1,253 @@
+//! A desktop asks for a payment: it is begun, or it is known already.
+
+use std::sync::Arc;
+
+use nexo::{Kept, PoiId};
+use relay::ConnectionId;
+use relay::actions::{PaymentAsk, Pursuit, Resumed, service_id_of};
+use relay::exchange::COMMIT_WAIT;
+use relay::ledger::{Digest, IDENTITY_HOURS};
+use sha2::{Digest as _, Sha256};
+use tokio::sync::{oneshot, watch};
+use tokio::time::timeout;
+
+use super::chase::Chase;
+use super::{ASKERS_MAX, InHandOne, Payments};
+use crate::access::Caller;
+use crate::store::StoreError;
+use crate::store::actions::{
+    ActionsDeviceId, Begun, Edition, Group, Transaction, TransactionFacts, TransactionSeq,
+};
+
+/// A payment that a desktop asks for.
+#[derive(Clone, Debug)]
+pub(crate) struct PaymentOf {
+    /// The desktop's credential.
+    pub(crate) caller: Arc<Caller>,
+    /// What it calls itself under that.
+    pub(crate) device: Option<ActionsDeviceId>,
+    /// Its connection; none over HTTP.
+    pub(crate) connection: Option<ConnectionId>,
+    /// The terminal.
+    pub(crate) poi: PoiId,
+    /// The terminal as the desktop has called it.
+    pub(crate) called: Box<str>,
+    /// The terminal's group, which is one of the desktop's.
+    pub(crate) group: Group,
+    /// What is asked for.
+    pub(crate) ask: PaymentAsk,
+}
+
+/// What came of it. Over a connection everything but a clash is told by itself; over HTTP there is [`Followed`].
+#[derive(Debug)]
+#[expect(dead_code, reason = "who waits for it, the HTTP sibling, is still to come")]
+pub(crate) enum Beginning {
+    /// It runs, since now or since before.
+    Followed(Followed),
+    /// It was asked for before, and this is how it stands. There are no news to wait for.
+    Stands(Box<Transaction>),
+    /// Another payment has this name. That one is not touched.
+    Clashes,
+}
+
+/// A transaction that is followed.
+#[derive(Debug)]
+#[expect(dead_code, reason = "who waits for it, the HTTP sibling, is still to come")]
+pub(crate) struct Followed {
+    /// Its name in the store.
+    pub(crate) transaction: TransactionSeq,
+    /// The edition of what there is to tell, as it grows. It ends when no more will come.
+    pub(crate) news: watch::Receiver<Edition>,
+}
+
+/// Why a payment was not begun. What was asked for does not run; it may be asked for again.
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum NotBegun {
+    /// As many transactions of the credential are open as may be.
+    #[error("as many payments of this API credential are open as may (limit exchanges_per_key)")]
+    TooMany,
+    /// The gateway stops.
+    #[error("the gateway is stopping")]
+    Stopping,
+    /// The store did not take it in time. It never runs; should it be kept after all, that will be its result.
+    #[error("the payment can't be kept in time")]
+    TooLate,
+    /// The store can't be used.
+    #[error(transparent)]
+    Store(#[from] StoreError),
+}
+
+impl Payments {
+    /// Begins a payment, or joins the one that it repeats.
+    ///
+    /// Cancel safe: what was begun is followed, whoever waits.
+    ///
+    /// # Errors
+    /// [`NotBegun`].
+    pub(crate) async fn begin(self: &Arc<Self>, payment: PaymentOf) -> Result<Beginning, NotBegun> {
+        let (sender, receiver) = oneshot::channel();
+        let payments = self.clone();
+        self.tasks.spawn(async move { payments.begin_now(payment, sender).await });
+        receiver.await.unwrap_or(Err(NotBegun::Stopping))
+    }
+
+    /// The same payment, if this desktop's credential has asked for it within 48 h: for a terminal that can't be found any
+    /// more. None when there is none of that name, and then nothing happens.
+    ///
+    /// # Errors
+    /// The store can't be read.
+    pub(crate) async fn repeat(
+        self: &Arc<Self>,
+        caller: &Caller,
+        connection: Option<&ConnectionId>,
+        called: &str,
+        ask: &PaymentAsk,
+    ) -> Result<Option<Beginning>, StoreError> {
+        let found = self.store.transaction(&caller.credential, ask.transaction()).await?;
+        let Some(found) = found else { return Ok(None) };
+        let age = self.presence.clock().now().wall.0.saturating_sub(found.facts.created.0);
+        if age >= IDENTITY_HOURS.saturating_mul(3_600_000) {
+            return Ok(None);
+        }
+        Ok(Some(match digest_of(&found.facts.poi, &Kept::of(ask.raw())) == found.facts.digest {
+            true => self.join(Box::new(found), connection, called),
+            false => Beginning::Clashes,
+        }))
+    }
+
+    async fn begin_now(
+        self: Arc<Self>,
+        payment: PaymentOf,
+        answer: oneshot::Sender<Result<Beginning, NotBegun>>,
+    ) {
+        let facts = self.facts_of(&payment);
+        if self.draining.is_cancelled() {
+            return drop(answer.send(Err(NotBegun::Stopping)));
+        }
+        let credential = facts.credential.clone();
+        let is_over = {
+            let mut in_hand = self.in_hand();
+            let is_over = in_hand.of_key.get(&credential).is_some_and(|count| *count >= self.per_key);
+            if !is_over {
+                in_hand.count(&credential);
+            }
+            is_over
+        };
+        if is_over {
+            tracing::info!(credential.id = %credential, limit = "exchanges_per_key", "over a limit");
+            return drop(answer.send(Err(NotBegun::TooMany)));
+        }
+        let mut begun = self.store.begin_transaction(facts.clone());
+        let mut answer = Some(answer);
+        let mut tell = |beginning| answer.take().map(|answer| answer.send(beginning));
+        let kept = match timeout(COMMIT_WAIT, &mut begun).await {
+            Ok(kept) => kept,
+            Err(_) => {
+                // Nobody may be made to pay later than he expects: if it is kept after all, it ends unsent.
+                tell(Err(NotBegun::TooLate));
+                begun.await
+            }
+        };
+        let is_in_time = answer.is_some();
+        let mut tell = |beginning| answer.take().map(|answer| answer.send(beginning));
+        match kept {
+            Ok(Begun::New(transaction)) => {
+                let now = self.presence.clock().now();
+                let PaymentOf { caller, called, ask, .. } = payment;
+                let (poi, service, created) = (facts.poi.clone(), facts.service.clone(), facts.created);
+                let pursuit = match is_in_time {
+                    true => Pursuit::begin(now, ask, poi, service, created),
+                    false => Pursuit::resume(now, ask, poi, service, created, Resumed::Open),
+                };
+                let chase = Chase::begun(facts, transaction, caller, called, pursuit, self.wait());
+                // The chase counts for itself.
+                let followed = self.follow(chase);
+                self.in_hand().uncount(&credential);
+                tell(Ok(Beginning::Followed(followed)));
+            }
+            Ok(Begun::Repeated(found)) => {
+                self.in_hand().uncount(&credential);
+                tell(Ok(self.join(found, facts.connection.as_ref(), &payment.called)));
+            }
+            Ok(Begun::Clashes(_)) => {
+                self.in_hand().uncount(&credential);
+                tell(Ok(Beginning::Clashes));
+            }
+            Err(error) => {
+                self.in_hand().uncount(&credential);
+                tell(Err(error.into()));
+            }
+        }
+    }
+
+    fn facts_of(&self, payment: &PaymentOf) -> TransactionFacts {
+        let PaymentOf { caller, device, connection, poi, group, ask, .. } = payment;
+        let created = self.presence.clock().now().wall;
+        let service = service_id_of(caller.credential.as_str(), ask.transaction());
+        let payment_request = Kept::of(ask.raw());
+        TransactionFacts {
+            credential: caller.credential.clone(),
+            id: ask.transaction().clone(),
+            digest: digest_of(poi, &payment_request),
+            company: caller.company.clone(),
+            group: group.clone(),
+            poi: poi.clone(),
+            service: service.clone(),
+            device: device.clone(),
+            connection: connection.clone(),
+            payment_request,
+            request: Kept::of(&ask.message(poi, &service, created)),
+            created,
+        }
+    }
+
+    /// Another call for a transaction that was begun before.
+    fn join(
+        self: &Arc<Self>,
+        found: Box<Transaction>,
+        connection: Option<&ConnectionId>,
+        called: &str,
+    ) -> Beginning {
+        let mut is_told_now = found.edition > Edition::default();
+        let mut in_hand = self.in_hand();
+        let followed = in_hand.transactions.get_mut(&found.seq).map(|one| {
+            // What it had to tell was told to those who asked before.
+            is_told_now |= *one.news.borrow() > Edition::default();
+            if let Some(connection) = connection
+                && !one.askers.contains(connection)
+            {
+                one.take_in(connection, |asker| self.desktops.is_here(asker));
+            }
+            Followed { transaction: found.seq, news: one.news.subscribe() }
+        });
+        drop(in_hand);
+        if let Some(connection) = connection
+            && (is_told_now || followed.is_none())
+        {
+            self.answer(connection, &found, called);
+        }
+        followed.map_or(Beginning::Stands(found), Beginning::Followed)
+    }
+}
+
+impl InHandOne {
+    /// One more waits, in the place of one that has gone if there are too many.
+    fn take_in(&mut self, connection: &ConnectionId, is_here: impl Fn(&ConnectionId) -> bool) {
+        if self.askers.len() >= ASKERS_MAX {
+            self.askers.retain(is_here);
+        }
+        if self.askers.len() < ASKERS_MAX {
+            self.askers.push(connection.clone());
+        }
+    }
+}
+
+/// What makes two calls the same payment: the terminal, whatever it was called, and the desktop's own object.
+fn digest_of(poi: &PoiId, payment_request: &Kept) -> Digest {
+    let mut hash = Sha256::new();
+    // The length keeps apart what would be the same text one after the other.
+    hash.update((poi.as_str().len() as u64).to_be_bytes());
+    hash.update(poi.as_str().as_bytes());
+    hash.update(payment_request.bytes());
+    Digest(hash.finalize().into())
+}

@@ -1,0 +1,63 @@
+//! A gateway that starts goes on with the payments that an earlier run has left.
+
+use std::sync::Arc;
+
+use relay::actions::{PaymentAsk, Pursuit, Resumed};
+
+use super::Payments;
+use super::chase::Chase;
+use crate::ids;
+use crate::store::actions::{Edition, TRANSACTIONS_PER_PAGE, Transaction, Void};
+
+impl Payments {
+    /// Takes up every transaction that has no end yet. They are asked for, and never sent again.
+    pub(crate) fn recover(self: &Arc<Self>) {
+        let payments = self.clone();
+        self.tasks.spawn(async move { payments.recover_all().await });
+    }
+
+    async fn recover_all(self: Arc<Self>) {
+        let (mut after, mut count) = (None, 0_usize);
+        loop {
+            let Some(page) = self.keep(|| self.store.unfinished_transactions(after)).await else { return };
+            let is_last = page.len() < TRANSACTIONS_PER_PAGE;
+            after = page.last().map(|row| row.seq);
+            count += page.len();
+            for row in page {
+                self.take_up(row);
+            }
+            if is_last {
+                break;
+            }
+        }
+        if count > 0 {
+            tracing::info!(count, "payments of an earlier run are followed to their ends");
+        }
+    }
+
+    fn take_up(self: &Arc<Self>, row: Transaction) {
+        let Transaction { seq, facts, edition, void, .. } = row;
+        let now = self.presence.clock().now();
+        // What was kept has a name.
+        let ask = match PaymentAsk::read(facts.payment_request.bytes(), || ids::transaction_name(now.wall)) {
+            Ok(ask) => ask,
+            Err(error) => {
+                tracing::error!(
+                    %error,
+                    poi.id = %facts.poi,
+                    transaction.id = %facts.id,
+                    "a payment that is kept can't be read, and its end will not be told: a person has to find out"
+                );
+                return;
+            }
+        };
+        let resumed = match void {
+            Void::Pending => Resumed::Voiding,
+            _ if edition > Edition::default() => Resumed::GivenUp,
+            _ => Resumed::Open,
+        };
+        let (poi, service, created) = (facts.poi.clone(), facts.service.clone(), facts.created);
+        let pursuit = Pursuit::resume(now, ask, poi, service, created, resumed);
+        self.follow(Chase::resumed(facts, seq, pursuit, edition));
+    }
+}

@@ -1,0 +1,96 @@
+//! `payment`: a desktop asks for a payment.
+
+use bytes::Bytes;
+use relay::actions::{
+    ClientError, ErrorKind, PaymentAsk, PaymentComplete, PaymentFailure, PaymentOutcome, ToClient,
+};
+use relay::{ConnectionId, WallMs};
+
+use super::{ActionsApi, Visitor};
+use crate::actions::payments::{Beginning, NotBegun, PaymentOf};
+use crate::actions::terminals::Target;
+use crate::clock::rfc3339;
+use crate::ids;
+
+/// Reads what is asked for.
+///
+/// # Errors
+/// What the desktop hears.
+pub(super) fn read(payment_request: &Bytes, now: WallMs) -> Result<PaymentAsk, ClientError> {
+    PaymentAsk::read(payment_request, || ids::transaction_name(now))
+}
+
+/// Begins a payment, or joins the one that it repeats. What becomes of it comes as a push.
+///
+/// # Errors
+/// What the desktop hears; then nothing was begun.
+pub(super) async fn begin(
+    api: &ActionsApi,
+    visitor: &Visitor,
+    connection: &ConnectionId,
+    terminal_id: &str,
+    ask: PaymentAsk,
+) -> Result<(), ClientError> {
+    let target = api.terminals.resolve(&visitor.caller.company, &visitor.groups, terminal_id).await;
+    let beginning = match target.and_then(Target::connected) {
+        Ok(Target { poi, group, .. }) => {
+            let payment = PaymentOf {
+                caller: visitor.caller.clone(),
+                device: visitor.device.clone(),
+                connection: Some(connection.clone()),
+                poi,
+                called: terminal_id.into(),
+                group,
+                ask: ask.clone(),
+            };
+            api.payments.begin(payment).await.map_err(|error| failed(&error))?
+        }
+        // A payment of before is answered for also when its terminal is away, or has another connection now.
+        Err(error) if error.kind == ErrorKind::NotFound => {
+            known(api, visitor, connection, terminal_id, &ask).await?.ok_or(error)?
+        }
+        Err(error) => return Err(error),
+    };
+    if matches!(beginning, Beginning::Clashes) {
+        let frame = duplicate(terminal_id, &ask, api.presence.clock().now().wall);
+        api.payments.desktops().tell(connection, frame);
+    }
+    Ok(())
+}
+
+async fn known(
+    api: &ActionsApi,
+    visitor: &Visitor,
+    connection: &ConnectionId,
+    terminal_id: &str,
+    ask: &PaymentAsk,
+) -> Result<Option<Beginning>, ClientError> {
+    let found = api.payments.repeat(&visitor.caller, Some(connection), terminal_id, ask).await;
+    found.map_err(|error| failed(&error.into()))
+}
+
+/// Another payment has this name: that one goes on untouched.
+fn duplicate(terminal_id: &str, ask: &PaymentAsk, now: WallMs) -> Bytes {
+    let outcome = PaymentOutcome::failed(ask, PaymentFailure::DuplicateTransactionId, now);
+    let complete = PaymentComplete {
+        terminal_id: terminal_id.to_owned(),
+        device_id: None,
+        connection_id: None,
+        payment_response: outcome.payment_response,
+        late: false,
+        timestamp: rfc3339(now),
+        group_id: None,
+    };
+    ToClient::PaymentComplete(Box::new(complete)).encode()
+}
+
+fn failed(error: &NotBegun) -> ClientError {
+    match error {
+        NotBegun::TooMany | NotBegun::Stopping => {}
+        NotBegun::TooLate => tracing::warn!("a payment was refused because the store is too slow"),
+        NotBegun::Store(error) => {
+            tracing::error!(%error, "a payment was refused because the store can't be used");
+        }
+    }
+    ClientError::FAILED
+}

@@ -1,0 +1,386 @@
+//! Payments of desktops on terminals of the link: begun, joined, repeated, told, each once and to nobody else.
+
+use std::time::Duration;
+
+use gateway::{ActionsSettings, Config};
+use serde_json::json;
+
+use crate::desktop::{Desktop, desktop_key, desktop_key_of};
+use crate::scripted_terminal::ScriptedTerminal;
+use crate::support::{OTHER_COMPANY, POI, SOON, TestGateway, request};
+
+const QUICK: Duration = Duration::from_millis(50);
+
+#[tokio::test]
+async fn a_payment_on_a_link_terminal_is_told_with_its_authorization_code() {
+    let gateway = TestGateway::new().await.with_terminal(POI).await;
+    let key = desktop_key(&gateway, &["STORE_A"]).await;
+    let mut desktop = Desktop::connect(&gateway, &key, None).await;
+    desktop.send(r#"{"action":"getTerminals"}"#).await;
+    let list = desktop.next().await;
+    assert_eq!(
+        (&list["action"], list["terminals"].as_array().map(Vec::len)),
+        (&json!("terminalsResponse"), Some(1))
+    );
+    let listed = &list["terminals"][0];
+    assert_eq!((&listed["deviceId"], &listed["status"]), (&json!(POI), &json!("online")), "{list}");
+    desktop.pay(POI, "T-1").await;
+    let frame = desktop.next().await;
+    assert_eq!(frame["action"], "paymentComplete", "{frame}");
+    assert_eq!(frame["connectionId"], listed["connectionId"]);
+    assert_eq!((&frame["terminalId"], &frame["deviceId"]), (&json!(POI), &json!(POI)));
+    assert_eq!((&frame["groupId"], &frame["version"]), (&json!("STORE_A"), &json!("v1")));
+    assert!(frame.get("late").is_none(), "{frame}");
+    let told = &frame["paymentResponse"];
+    assert_eq!((&told["transactionId"], &told["status"]), (&json!("T-1"), &json!("SUCCESS")));
+    assert_eq!((&told["amount"], &told["currency"]), (&json!("12.50"), &json!("EUR")));
+    assert_eq!(told["metadata"], json!({"orderId": "5001"}));
+    assert!(told["authorizationCode"].as_str().is_some_and(|code| !code.is_empty()), "{told}");
+    gateway.stop().await;
+}
+
+#[tokio::test]
+async fn a_declined_payment_has_failed_and_says_why() {
+    let gateway = TestGateway::new().await.with_terminal(POI).await;
+    let key = desktop_key(&gateway, &["STORE_A"]).await;
+    let mut desktop = Desktop::connect(&gateway, &key, None).await;
+    // The virtual terminal declines by the cents of an amount.
+    desktop.pay_amount(POI, "T-1", "11.24").await;
+    let told = desktop.completed().await;
+    assert_eq!(told["status"], "FAILED", "{told}");
+    assert!(told["errorCode"].is_string(), "{told}");
+    gateway.stop().await;
+}
+
+#[tokio::test]
+async fn a_second_payment_at_a_busy_terminal_is_in_progress_and_the_first_goes_on() {
+    let gateway = TestGateway::new().await;
+    let mut terminal = ScriptedTerminal::connect(&gateway, POI).await;
+    let key = desktop_key(&gateway, &["STORE_A"]).await;
+    let mut desktop = Desktop::connect(&gateway, &key, None).await;
+    desktop.pay(POI, "T-1").await;
+    let first = terminal.delivered().await;
+    terminal.received(&first).await;
+    desktop.pay(POI, "T-2").await;
+    let second = terminal.delivered().await;
+    let mut header = second.message["SaleToPOIRequest"]["MessageHeader"].clone();
+    header["MessageType"] = json!("Response");
+    let busy = json!({"SaleToPOIResponse": {"MessageHeader": header,
+        "PaymentResponse": {"Response": {"Result": "Failure", "ErrorCondition": "Busy"}}}});
+    terminal.received(&second).await;
+    terminal.answer(&second, busy).await;
+    let told = desktop.completed().await;
+    assert_eq!((&told["transactionId"], &told["status"]), (&json!("T-2"), &json!("FAILED")));
+    assert_eq!(told["errorCode"], "PAYMENT_IN_PROGRESS");
+    terminal.succeed(&first).await;
+    let told = desktop.completed().await;
+    assert_eq!((&told["transactionId"], &told["status"]), (&json!("T-1"), &json!("SUCCESS")));
+    gateway.stop().await;
+}
+
+#[tokio::test]
+async fn a_repeat_joins_or_repeats_and_another_body_clashes_without_touching_the_first() {
+    let gateway = TestGateway::new().await;
+    let mut terminal = ScriptedTerminal::connect(&gateway, POI).await;
+    let key = desktop_key(&gateway, &["STORE_A"]).await;
+    let mut one = Desktop::connect(&gateway, &key, Some("till-1")).await;
+    let mut two = Desktop::connect(&gateway, &key, Some("till-2")).await;
+    one.pay(POI, "T-1").await;
+    let delivered = terminal.delivered().await;
+    terminal.received(&delivered).await;
+    two.pay(POI, "T-1").await;
+    two.pay_amount(POI, "T-1", "99.00").await;
+    let clash = two.completed().await;
+    assert_eq!(
+        (&clash["status"], &clash["errorCode"]),
+        (&json!("FAILED"), &json!("DUPLICATE_TRANSACTION_ID"))
+    );
+    assert_eq!(clash["amount"], "99.00");
+    one.has_nothing().await;
+    terminal.succeed(&delivered).await;
+    for desktop in [&mut one, &mut two] {
+        assert_eq!(desktop.completed().await["status"], "SUCCESS");
+    }
+    // Once more, now that it has ended: told to whoever asks, and nothing new reaches the terminal.
+    two.pay(POI, "T-1").await;
+    assert_eq!(two.completed().await["status"], "SUCCESS");
+    one.has_nothing().await;
+    two.has_nothing().await;
+    // Also while the terminal is away.
+    drop(terminal);
+    let key_of_others = gateway.sale().await;
+    until_away(&key_of_others).await;
+    one.pay(POI, "T-1").await;
+    assert_eq!(one.completed().await["status"], "SUCCESS");
+    one.pay(POI, "T-2").await;
+    assert_eq!(one.next().await["message"], "Terminal connection not found");
+    gateway.stop().await;
+}
+
+async fn until_away(sale: &crate::support::Sale<'_>) {
+    let away = async {
+        while sale.connected(json!({"merchantAccount": crate::support::MERCHANT})).await != json!([]) {
+            tokio::task::yield_now().await;
+        }
+    };
+    tokio::time::timeout(SOON, away).await.expect("the terminal is seen to be away");
+}
+
+#[tokio::test]
+async fn five_desktops_on_one_key_get_their_own_results_and_no_others() {
+    let mut gateway = TestGateway::new().await;
+    for n in 0..5 {
+        gateway.connect(&format!("V400m-10000000{n}"), QUICK).await;
+    }
+    let key = desktop_key(&gateway, &["STORE_A"]).await;
+    let mut desktops = Vec::new();
+    for n in 0..5 {
+        // Three of them have identities.
+        let device = format!("till-{n}");
+        desktops.push(Desktop::connect(&gateway, &key, (n < 3).then_some(device.as_str())).await);
+    }
+    for round in 0..4 {
+        for (n, desktop) in desktops.iter_mut().enumerate() {
+            desktop.pay(&format!("V400m-10000000{n}"), &format!("T-{n}-{round}")).await;
+        }
+        for (n, desktop) in desktops.iter_mut().enumerate() {
+            let told = desktop.completed().await;
+            assert_eq!(
+                (&told["transactionId"], &told["status"]),
+                (&json!(format!("T-{n}-{round}")), &json!("SUCCESS"))
+            );
+        }
+    }
+    for desktop in &mut desktops {
+        desktop.has_nothing().await;
+    }
+    gateway.stop().await;
+}
+
+#[tokio::test]
+async fn a_desktop_that_was_gone_hears_its_results_once_and_in_order_when_it_is_back() {
+    let gateway = TestGateway::new().await;
+    let mut terminal = ScriptedTerminal::connect(&gateway, POI).await;
+    let key = desktop_key(&gateway, &["STORE_A"]).await;
+    let mut desktop = Desktop::connect(&gateway, &key, Some("till-1")).await;
+    for name in ["T-1", "T-2", "T-3"] {
+        desktop.pay(POI, name).await;
+    }
+    let mut open = Vec::new();
+    for _ in 0..3 {
+        let delivered = terminal.delivered().await;
+        terminal.received(&delivered).await;
+        open.push(delivered);
+    }
+    drop(desktop);
+    let mut others = [
+        Desktop::connect(&gateway, &key, Some("till-2")).await,
+        Desktop::connect(&gateway, &key, None).await,
+        Desktop::connect(&gateway, &desktop_key(&gateway, &["STORE_A"]).await, Some("till-1")).await,
+    ];
+    // The first two come while it is away, in the other order.
+    let names = |delivered: &crate::scripted_terminal::Delivered| {
+        let data = &delivered.message["SaleToPOIRequest"]["PaymentRequest"]["SaleData"];
+        data["SaleTransactionID"]["TransactionID"].as_str().unwrap().to_owned()
+    };
+    let mut order = Vec::new();
+    for delivered in [&open[1], &open[0]] {
+        terminal.succeed(delivered).await;
+        until_ended(&gateway, &delivered.message).await;
+        order.push(names(delivered));
+    }
+    let mut back = Desktop::connect(&gateway, &key, Some("till-1")).await;
+    for name in order {
+        assert_eq!(back.completed().await["transactionId"], name);
+    }
+    // The third comes while it is there again.
+    terminal.succeed(&open[2]).await;
+    assert_eq!(back.completed().await["transactionId"], names(&open[2]));
+    back.has_nothing().await;
+    drop(back);
+    Desktop::connect(&gateway, &key, Some("till-1")).await.has_nothing().await;
+    for other in &mut others {
+        other.has_nothing().await;
+    }
+    gateway.stop().await;
+}
+
+/// A Sale system's question about a payment that a desktop has begun.
+fn question(poi: &str, service_id: &str, payment: &str) -> Vec<u8> {
+    let reference = json!({"MessageCategory": "Payment", "SaleID": "Actions", "ServiceID": payment});
+    request("TransactionStatus", poi, service_id, json!({ "MessageReference": reference }))
+}
+
+/// Returns once the ledger has the end of this request.
+async fn until_ended(gateway: &TestGateway, message: &serde_json::Value) {
+    let header = &message["SaleToPOIRequest"]["MessageHeader"];
+    let service = header["ServiceID"].as_str().unwrap();
+    let sale = gateway.sale().await;
+    let answered = async {
+        for n in 0.. {
+            let answer = sale.sync(question(POI, &format!("S{n}{}", &service[..4]), service)).await;
+            let status = answer.json();
+            if status["SaleToPOIResponse"]["TransactionStatusResponse"]["Response"]["Result"] == "Success" {
+                break;
+            }
+        }
+    };
+    tokio::time::timeout(SOON, answered).await.expect("it ends");
+}
+
+#[tokio::test]
+async fn a_desktop_without_identity_is_told_nothing_later_and_may_ask_again() {
+    let gateway = TestGateway::new().await;
+    let mut terminal = ScriptedTerminal::connect(&gateway, POI).await;
+    let key = desktop_key(&gateway, &["STORE_A"]).await;
+    let mut desktop = Desktop::connect(&gateway, &key, None).await;
+    desktop.pay(POI, "T-1").await;
+    let delivered = terminal.delivered().await;
+    terminal.received(&delivered).await;
+    drop(desktop);
+    let mut back = Desktop::connect(&gateway, &key, None).await;
+    back.has_nothing().await;
+    terminal.succeed(&delivered).await;
+    until_ended(&gateway, &delivered.message).await;
+    back.has_nothing().await;
+    back.pay(POI, "T-1").await;
+    assert_eq!(back.completed().await["status"], "SUCCESS");
+    gateway.stop().await;
+}
+
+#[tokio::test]
+async fn a_payment_that_was_begun_here_can_be_looked_up_over_sync() {
+    let gateway = TestGateway::new().await.with_terminal(POI).await;
+    let key = desktop_key(&gateway, &["STORE_A"]).await;
+    let mut desktop = Desktop::connect(&gateway, &key, None).await;
+    let mut terminal = ScriptedTerminal::connect(&gateway, "V400m-100000009").await;
+    desktop.pay("V400m-100000009", "T-1").await;
+    let delivered = terminal.delivered().await;
+    let header = &delivered.message["SaleToPOIRequest"]["MessageHeader"];
+    assert_eq!(header["SaleID"], "Actions");
+    let service = header["ServiceID"].as_str().unwrap().to_owned();
+    terminal.received(&delivered).await;
+    terminal.succeed(&delivered).await;
+    assert_eq!(desktop.completed().await["status"], "SUCCESS");
+    let sale = gateway.sale().await;
+    let status = sale.sync(question("V400m-100000009", "S1", &service)).await.json();
+    let status = &status["SaleToPOIResponse"]["TransactionStatusResponse"];
+    assert_eq!(status["Response"]["Result"], "Success", "{status}");
+    let told = &status["RepeatedMessageResponse"]["RepeatedResponseMessageBody"]["PaymentResponse"];
+    assert_eq!(told["Response"]["Result"], "Success", "{status}");
+    gateway.stop().await;
+}
+
+#[tokio::test]
+async fn errors_are_those_of_the_page_in_its_order_and_the_connection_stays_open() {
+    let gateway = TestGateway::new().await.with_terminal(POI).await;
+    gateway.add("V400m-100000008").await;
+    let key = desktop_key(&gateway, &["STORE_A"]).await;
+    let mut desktop = Desktop::connect(&gateway, &key, None).await;
+    let mut of_b = Desktop::connect(&gateway, &desktop_key(&gateway, &["STORE_B"]).await, None).await;
+    let foreign = desktop_key_of(&gateway, OTHER_COMPANY, &["FOREIGN_MERCHANT"]).await;
+    let mut foreign = Desktop::connect(&gateway, &foreign, None).await;
+    let asks = r#""paymentRequest":{"amount":"1.00","currency":"EUR"}"#;
+    for (text, error, message) in [
+        ("{", "Bad Request", "Invalid JSON in message body"),
+        ("[]", "Bad Request", "Invalid JSON in message body"),
+        ("{}", "Bad Request", "action is required"),
+        (r#"{"action":"pay"}"#, "Bad Request", "Unknown action: pay"),
+        (r#"{"action":"payment"}"#, "Bad Request", "terminalId is required"),
+        (r#"{"action":"payment","terminalId":"?"}"#, "Bad Request", "paymentRequest is required"),
+        (
+            r#"{"action":"payment","terminalId":"?","paymentRequest":{"currency":"EUR"}}"#,
+            "Bad Request",
+            "paymentRequest.amount is required",
+        ),
+        (
+            r#"{"action":"resume","journalId":"j_1","transactionIds":[]}"#,
+            "Forbidden",
+            "Only terminal devices can send resume",
+        ),
+        (
+            &format!(r#"{{"action":"payment","terminalId":"nobody",{asks}}}"#),
+            "Not Found",
+            "Terminal connection not found",
+        ),
+        (
+            &format!(r#"{{"action":"payment","terminalId":"V400m-100000008",{asks}}}"#),
+            "Not Found",
+            "Terminal connection not found",
+        ),
+        (
+            &format!(r#"{{"action":"payment","terminalId":"c_7Hq",{asks}}}"#),
+            "Not Found",
+            "Connection not found",
+        ),
+    ] {
+        desktop.send(text).await;
+        assert_eq!(desktop.next().await, json!({"error": error, "message": message}), "{text}");
+    }
+    of_b.pay(POI, "T-1").await;
+    let other_group =
+        json!({"error": "Forbidden", "message": "Cannot send message to connection in different group"});
+    assert_eq!(of_b.next().await, other_group);
+    foreign.pay(POI, "T-1").await;
+    assert_eq!(foreign.next().await["message"], "Terminal connection not found");
+    desktop.send_binary(br#"{"action":"ping"}"#).await;
+    assert_eq!(desktop.next().await["message"], "Invalid JSON in message body");
+    desktop.pay(POI, "T-1").await;
+    assert_eq!(desktop.completed().await["status"], "SUCCESS");
+    gateway.stop().await;
+}
+
+#[tokio::test]
+async fn the_twentieth_error_within_ten_seconds_closes_the_connection() {
+    let gateway = TestGateway::new().await;
+    let key = desktop_key(&gateway, &["STORE_A"]).await;
+    let mut desktop = Desktop::connect(&gateway, &key, None).await;
+    for _ in 0..20 {
+        desktop.send("{").await;
+    }
+    for _ in 0..20 {
+        assert_eq!(desktop.next().await["error"], "Bad Request");
+    }
+    assert_eq!(desktop.next_or_close().await.unwrap_err().expect("a close frame").0, 1008);
+    gateway.stop().await;
+}
+
+#[tokio::test]
+async fn a_second_connection_displaces_the_first_where_that_is_set() {
+    let actions = ActionsSettings { single_connection: true, ..ActionsSettings::default() };
+    let gateway = TestGateway::configured(Config { actions, ..Config::default() }).await;
+    let key = desktop_key(&gateway, &["STORE_A"]).await;
+    let mut first = Desktop::connect(&gateway, &key, Some("till-1")).await;
+    let mut other = Desktop::connect(&gateway, &key, Some("till-2")).await;
+    let mut second = Desktop::connect(&gateway, &key, Some("till-1")).await;
+    let told = first.next().await;
+    assert_eq!(
+        (&told["action"], &told["reason"]),
+        (&json!("forceDisconnect"), &json!("REPLACED_BY_NEW_CONNECTION"))
+    );
+    assert_eq!(first.next_or_close().await.unwrap_err().expect("a close frame").0, 4409);
+    other.has_nothing().await;
+    second.has_nothing().await;
+    gateway.stop().await;
+}
+
+#[tokio::test]
+async fn a_gateway_that_stops_lets_a_payment_end_and_tells_its_desktop() {
+    let gateway = TestGateway::new().await;
+    let mut terminal = ScriptedTerminal::connect(&gateway, POI).await;
+    let key = desktop_key(&gateway, &["STORE_A"]).await;
+    let mut desktop = Desktop::connect(&gateway, &key, None).await;
+    desktop.pay(POI, "T-1").await;
+    let delivered = terminal.delivered().await;
+    terminal.received(&delivered).await;
+    let (stopped, ()) = tokio::join!(tokio::time::timeout(SOON, gateway.stop()), async {
+        // From now on nothing new is begun.
+        desktop.pay(POI, "T-2").await;
+        let told = desktop.next().await;
+        assert_eq!(told["message"], "Failed to process message");
+        terminal.succeed(&delivered).await;
+        assert_eq!(desktop.completed().await["status"], "SUCCESS");
+        assert_eq!(desktop.next_or_close().await.unwrap_err().expect("a close frame").0, 1001);
+    });
+    stopped.expect("it stops");
+}
