@@ -34,13 +34,11 @@ pub(crate) struct Terminal {
     url: String,
     /// The terminal's name. In the Actions dialect the key says which terminal it is, and this only names its journal
     /// [default there: actions-terminal-…, made of the key]
-    #[arg(long, value_name = "POIID", required_unless_present = "key")]
+    #[arg(long, value_name = "POIID")]
     poi_id: Option<PoiId>,
     /// For the first start, or to board again
     #[arg(long, value_name = "CODE")]
     boarding_code: Option<String>,
-    #[command(flatten)]
-    actions: ActionsArgs,
     /// Where it keeps its journal [default: tillgate-terminal-POIID]
     #[arg(long, value_name = "DIR")]
     data_dir: Option<PathBuf>,
@@ -55,6 +53,8 @@ pub(crate) struct Terminal {
     ca_file: Option<PathBuf>,
     #[command(flatten)]
     nexo_key: NexoKey,
+    #[command(flatten)]
+    actions: ActionsArgs,
 }
 
 /// What only a terminal of the Actions API has.
@@ -199,7 +199,7 @@ impl Terminal {
 fn name(given: Option<PoiId>, dialect: &Dialect) -> anyhow::Result<PoiId> {
     match (given, dialect) {
         (Some(poi), _) => Ok(poi),
-        (None, Dialect::Link) => bail!("which terminal? Give --poi-id"),
+        (None, Dialect::Link) => bail!("which terminal? Give --poi-id, or --dialect actions and --key"),
         (None, Dialect::Actions(actions)) => Ok(actions.name()),
     }
 }

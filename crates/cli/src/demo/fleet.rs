@@ -1,18 +1,20 @@
 //! The demo's company, and its terminals.
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use anyhow::Context as _;
 use gateway::{Admin, AdminError, Location};
 use nexo::PoiId;
-use virtual_terminal::{Config, Handle, Secret, VirtualTerminal};
+use virtual_terminal::{Actions, Config, Dialect, Habit, Handle, Secret, VirtualTerminal};
 
-use super::ready_file::{SharedKey, TerminalEntry};
+use super::ready_file::{ACTIONS_TERMINAL, SharedKey, TerminalEntry};
 use crate::terminal::file_name;
 
 pub(super) const COMPANY: &str = "DEMO_COMPANY";
-/// Has nothing: it is there to be kept out.
+/// It is there to be kept out: it has no terminals.
 pub(super) const OTHER_COMPANY: &str = "DEMO_OTHER_COMPANY";
+/// Of [`OTHER_COMPANY`]: a desktop of the Actions API is of some group.
+pub(super) const OTHER_MERCHANT: &str = "DEMO_OTHER_MERCHANT";
 const EU: &str = "DEMO_MERCHANT_EU";
 /// Has no stores: it represents one itself. None of its terminals is ever connected, so that a key for it alone reaches none.
 pub(super) const US: &str = "DEMO_MERCHANT_US";
@@ -21,6 +23,23 @@ const AMS: &str = "STORE_AMS";
 const PAR: &str = "STORE_PAR";
 /// Both of [`EU`].
 pub(super) const STORES: [&str; 2] = [AMS, PAR];
+
+/// Where the demo's desktop and terminals of the Actions API are.
+pub(super) const ACTIONS_GROUP: &str = AMS;
+
+/// A terminal of the Actions API, made together with its key.
+#[derive(Clone, Copy)]
+pub(super) struct ActionsDevice {
+    pub(super) poi: &'static str,
+    pub(super) device_id: &'static str,
+}
+
+/// Connected by the demo.
+pub(super) const OWN_ACTIONS_DEVICE: ActionsDevice =
+    ActionsDevice { poi: "ACT1-000000001", device_id: "TERM-001" };
+/// For whoever wants to be one.
+pub(super) const FREE_ACTIONS_DEVICE: ActionsDevice =
+    ActionsDevice { poi: "ACT1-000000002", device_id: "TERM-002" };
 
 struct Device {
     poi: &'static str,
@@ -77,6 +96,7 @@ pub(super) async fn make(admin: &Admin) -> anyhow::Result<()> {
     for merchant in MERCHANTS {
         unless_there(admin.create_merchant_account(COMPANY, merchant).await)?;
     }
+    unless_there(admin.create_merchant_account(OTHER_COMPANY, OTHER_MERCHANT).await)?;
     for store in STORES {
         unless_there(admin.create_store(EU, store).await)?;
     }
@@ -128,14 +148,47 @@ pub(super) async fn connect(
     Ok(entries)
 }
 
+/// Starts the Actions terminal that is to be connected, and tells about both. The handle is that of the boarded entry.
+pub(super) async fn connect_actions(
+    url: &str,
+    dir: &Path,
+    key: &str,
+    handles: &mut Vec<Handle>,
+) -> anyhow::Result<Vec<TerminalEntry>> {
+    let poi = PoiId::parse(OWN_ACTIONS_DEVICE.poi)?;
+    let journal = journal(&poi, dir)?;
+    let mut config = Config::new(url, journal, poi);
+    config.dialect = Dialect::Actions(Actions { key: Secret::new(key), habit: Habit::Acknowledges });
+    let started = VirtualTerminal::start(config).await;
+    handles
+        .push(started.with_context(|| format!("virtual terminal {} can't start", OWN_ACTIONS_DEVICE.poi))?);
+    let entry = |device: ActionsDevice, boarded| TerminalEntry {
+        poi_id: device.poi.to_owned(),
+        kind: ACTIONS_TERMINAL.to_owned(),
+        platform: "non-android".to_owned(),
+        merchant_account: Some(EU.to_owned()),
+        store: Some(ACTIONS_GROUP.to_owned()),
+        boarded,
+        boarding_code: None,
+        encryption_key: None,
+        device_id: Some(device.device_id.to_owned()),
+    };
+    Ok(vec![entry(OWN_ACTIONS_DEVICE, true), entry(FREE_ACTIONS_DEVICE, false)])
+}
+
 fn config(device: &Device, poi: PoiId, url: &str, dir: &Path) -> anyhow::Result<Config> {
-    let journal = dir.join("terminals").join(file_name(&poi));
-    std::fs::create_dir_all(&journal).with_context(|| format!("can't make {}", journal.display()))?;
+    let journal = journal(&poi, dir)?;
     let config = Config::new(url, journal, poi);
     Ok(match device.platform {
         Platform::Android => config.portable(),
         Platform::NonAndroid => config,
     })
+}
+
+fn journal(poi: &PoiId, dir: &Path) -> anyhow::Result<PathBuf> {
+    let journal = dir.join("terminals").join(file_name(poi));
+    std::fs::create_dir_all(&journal).with_context(|| format!("can't make {}", journal.display()))?;
+    Ok(journal)
 }
 
 fn entry(device: &Device) -> TerminalEntry {
@@ -157,5 +210,6 @@ fn entry(device: &Device) -> TerminalEntry {
         boarded: device.state == Standing::Connected,
         boarding_code: None,
         encryption_key: None,
+        device_id: None,
     }
 }

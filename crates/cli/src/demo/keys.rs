@@ -7,7 +7,8 @@ use std::io::ErrorKind;
 use std::path::Path;
 
 use anyhow::Context as _;
-use gateway::{Admin, ApiKey, NewKey, Password, Role};
+use gateway::{ActionsKey, Admin, ApiKey, ApiSecret, ListedActions, NewKey, Password, Role};
+use nexo::PoiId;
 use serde::{Deserialize, Serialize};
 
 use super::fleet;
@@ -20,6 +21,8 @@ const FILE: &str = "demo-keys.json";
 const TERMINAL_API: &[Role] = &[Role::TerminalApi, Role::TerminalManagementApi];
 const CLOUD_DEVICE: &[Role] = &[Role::CloudDeviceApi];
 const MANAGEMENT: &[Role] = &Role::MANAGEMENT;
+const ACTIONS_DESKTOP: &[Role] = &[Role::ActionsDesktop];
+const ACTIONS_TERMINAL: &[Role] = &[Role::ActionsTerminal];
 
 /// The secrets by the names of their keys. What an older demo kept has fewer; those of a newer one are left alone.
 type Kept = BTreeMap<String, Secrets>;
@@ -29,13 +32,18 @@ type Kept = BTreeMap<String, Secrets>;
 struct Secrets {
     api_key: String,
     password: String,
+    /// Of a desktop of the Actions API.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    api_secret: Option<String>,
 }
 
 impl Secrets {
-    fn fresh() -> Secrets {
+    fn fresh(key: &Key) -> Secrets {
+        let signs = matches!(key.actions, Actions::Desktop(_));
         Secrets {
             api_key: ApiKey::fresh().reveal().to_owned(),
             password: Password::fresh().reveal().to_owned(),
+            api_secret: signs.then(|| ApiSecret::fresh().reveal().to_owned()),
         }
     }
 }
@@ -48,32 +56,53 @@ struct Key {
     /// None for the whole company.
     merchant: Option<&'static str>,
     roles: &'static [&'static [Role]],
+    actions: Actions,
+}
+
+/// What a key is to the Actions API.
+enum Actions {
+    Nothing,
+    /// A desktop of this group.
+    Desktop(&'static str),
+    Terminal(fleet::ActionsDevice),
 }
 
 impl Key {
     const fn new(name: &'static str, roles: &'static [&'static [Role]]) -> Key {
-        Key { name, company: fleet::COMPANY, merchant: None, roles }
+        Key { name, company: fleet::COMPANY, merchant: None, roles, actions: Actions::Nothing }
     }
 }
 
-const KEYS: [Key; 5] = [
+const KEYS: [Key; 8] = [
     Key::new("terminalApi", &[TERMINAL_API]),
     Key::new("cloudDevice", &[CLOUD_DEVICE]),
     Key::new("management", &[MANAGEMENT]),
     Key { merchant: Some(fleet::US), ..Key::new("otherMerchant", &[TERMINAL_API, CLOUD_DEVICE, MANAGEMENT]) },
     Key {
         company: fleet::OTHER_COMPANY,
-        ..Key::new("otherCompany", &[TERMINAL_API, CLOUD_DEVICE, MANAGEMENT])
+        actions: Actions::Desktop(fleet::OTHER_MERCHANT),
+        ..Key::new("otherCompany", &[TERMINAL_API, CLOUD_DEVICE, MANAGEMENT, ACTIONS_DESKTOP])
+    },
+    Key { actions: Actions::Desktop(fleet::ACTIONS_GROUP), ..Key::new("actionsDesktop", &[ACTIONS_DESKTOP]) },
+    Key {
+        actions: Actions::Terminal(fleet::FREE_ACTIONS_DEVICE),
+        ..Key::new("actionsTerminal", &[ACTIONS_TERMINAL])
+    },
+    // Not in the ready file: whoever used it would push the demo's own terminal out.
+    Key {
+        actions: Actions::Terminal(fleet::OWN_ACTIONS_DEVICE),
+        ..Key::new("ownActionsTerminal", &[ACTIONS_TERMINAL])
     },
 ];
 
-/// Makes the keys, or makes sure that those of an earlier demo are good. Their companies and merchant accounts are there.
-pub(super) async fn make(admin: &Admin, dir: &Path) -> anyhow::Result<ApiKeys> {
+/// Makes the keys, or makes sure that those of an earlier demo are good. Their companies, merchant accounts and stores are
+/// there. The second one is for the demo's own Actions terminal.
+pub(super) async fn make(admin: &Admin, dir: &Path) -> anyhow::Result<(ApiKeys, String)> {
     let file = dir.join(FILE);
     let mut kept = read(&file)?;
     let before = kept.len();
     let secrets = KEYS.map(|key| {
-        let secrets = kept.entry(key.name.to_owned()).or_insert_with(Secrets::fresh);
+        let secrets = kept.entry(key.name.to_owned()).or_insert_with(|| Secrets::fresh(&key));
         (key, secrets.clone())
     });
     if kept.len() > before {
@@ -83,9 +112,19 @@ pub(super) async fn make(admin: &Admin, dir: &Path) -> anyhow::Result<ApiKeys> {
     for (key, secrets) in &secrets {
         ensure(admin, key, secrets).await?;
     }
-    let [terminal_api, cloud_device, management, other_merchant, other_company] =
-        secrets.map(|(_, secrets)| secrets.api_key);
-    Ok(ApiKeys { terminal_api, cloud_device, management, other_merchant, other_company })
+    let [terminal_api, cloud_device, management, other_merchant, other_company, desktop, terminal, own] =
+        secrets.map(|(_, secrets)| secrets);
+    let keys = ApiKeys {
+        terminal_api: terminal_api.api_key,
+        cloud_device: cloud_device.api_key,
+        management: management.api_key,
+        actions_desktop: desktop.api_key,
+        actions_desktop_secret: desktop.api_secret.unwrap_or_default(),
+        actions_terminal: terminal.api_key,
+        other_merchant: other_merchant.api_key,
+        other_company: other_company.api_key,
+    };
+    Ok((keys, own.api_key))
 }
 
 fn read(file: &Path) -> anyhow::Result<Kept> {
@@ -108,7 +147,39 @@ async fn ensure(admin: &Admin, key: &Key, secrets: &Secrets) -> anyhow::Result<(
             roles: &key.roles.concat(),
             description: Some(&format!("demo: {}", key.name)),
         };
-        admin.create_credential_with(new, api_key, Password::from_text(&secrets.password)).await?;
+        let password = Password::from_text(&secrets.password);
+        let api_secret = secrets.api_secret.as_deref().map(ApiSecret::from_text);
+        match &key.actions {
+            Actions::Nothing => admin.create_credential_with(new, api_key, password).await?,
+            Actions::Desktop(group) => {
+                let groups = [(*group).to_owned()];
+                let desktop = ActionsKey::Desktop { groups: &groups, api_secret: api_secret.as_ref() };
+                admin.create_actions_credential_with(new, desktop, api_key, password).await?
+            }
+            Actions::Terminal(device) => {
+                let poi = PoiId::parse(device.poi)?;
+                revoke_lost(admin, key.company, &poi).await?;
+                let terminal = ActionsKey::Terminal {
+                    group: fleet::ACTIONS_GROUP,
+                    poi: &poi,
+                    device_id: device.device_id,
+                    metadata: None,
+                };
+                admin.create_actions_credential_with(new, terminal, api_key, password).await?
+            }
+        };
+    }
+    Ok(())
+}
+
+/// A terminal has one key. If the database has another one than the file, nobody has it any more.
+async fn revoke_lost(admin: &Admin, company: &str, poi: &PoiId) -> anyhow::Result<()> {
+    for listed in admin.credentials(company).await? {
+        let is_its =
+            matches!(&listed.actions, Some(ListedActions::Terminal { poi_id, .. }) if poi_id == poi.as_str());
+        if is_its && listed.revoked.is_none() {
+            admin.revoke_credential(&listed.id).await?;
+        }
     }
     Ok(())
 }

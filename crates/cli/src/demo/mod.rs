@@ -155,9 +155,10 @@ impl Demo {
         let url = format!("http://{}", running.http_address());
         let tls_address = running.tls_address().context("HTTPS is not offered")?;
         fleet::make(admin).await?;
-        let api_keys = keys::make(admin, dir).await?;
+        let (api_keys, own_key) = keys::make(admin, dir).await?;
         let shared_key = encryption_key::make(dir)?;
-        let entries = fleet::connect(admin, &url, dir, &shared_key, terminals).await?;
+        let mut entries = fleet::connect(admin, &url, dir, &shared_key, terminals).await?;
+        entries.extend(fleet::connect_actions(&url, dir, &own_key, terminals).await?);
         for (handle, entry) in terminals.iter().zip(entries.iter().filter(|entry| entry.boarded)) {
             connected(handle, &entry.poi_id).await?;
         }

@@ -32,6 +32,11 @@ pub(crate) struct ApiKeys {
     pub(crate) terminal_api: String,
     pub(crate) cloud_device: String,
     pub(crate) management: String,
+    pub(crate) actions_desktop: String,
+    /// What requests of that key to the HTTP sibling of the Actions API are signed with.
+    pub(crate) actions_desktop_secret: String,
+    /// Of a terminal that nobody is yet.
+    pub(crate) actions_terminal: String,
     /// Of the same company, for a merchant account that has none of the connected terminals.
     pub(crate) other_merchant: String,
     pub(crate) other_company: String,
@@ -51,10 +56,16 @@ pub(crate) struct TerminalEntry {
     pub(crate) boarded: bool,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub(crate) boarding_code: Option<String>,
-    /// Of one that is connected.
+    /// Of one that is connected over the terminal link.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub(crate) encryption_key: Option<SharedKey>,
+    /// What desktops of the Actions API call it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(crate) device_id: Option<String>,
 }
+
+/// The `kind` of a terminal of the Actions API.
+pub(super) const ACTIONS_TERMINAL: &str = "actions-terminal";
 
 /// What Sale systems encrypt their messages for a terminal with, by the names of the Management API.
 #[derive(Clone, Deserialize, Serialize)]

@@ -5,6 +5,7 @@ use std::io::Write as _;
 use std::path::Path;
 use std::time::Duration;
 
+use super::ready_file::ACTIONS_TERMINAL;
 use super::{Data, ReadyFile};
 use crate::paint;
 use crate::program::{self, quoted};
@@ -52,6 +53,9 @@ fn render(
         let (dot, state) = match (terminal.boarded, &terminal.boarding_code) {
             (true, _) => (paint::stdout("●", paint::GREEN), "connected".to_owned()),
             (false, Some(code)) => (paint::stdout("○", paint::YELLOW), format!("code {code}")),
+            (false, None) if terminal.kind == ACTIONS_TERMINAL => {
+                (paint::stdout("○", paint::YELLOW), "free: actionsTerminal".to_owned())
+            }
             (false, None) => (paint::stdout("·", paint::DIM), "in inventory".to_owned()),
         };
         writeln!(out, "  {dot} {:<21} {place:<17} {:<12} {state}", terminal.poi_id, terminal.platform)?;
@@ -63,10 +67,13 @@ fn render(
         ("terminalApi", &keys.terminal_api),
         ("cloudDevice", &keys.cloud_device),
         ("management", &keys.management),
+        ("actionsDesktop", &keys.actions_desktop),
+        ("actionsDesktopSecret", &keys.actions_desktop_secret),
+        ("actionsTerminal", &keys.actions_terminal),
         ("otherMerchant", &keys.other_merchant),
         ("otherCompany", &keys.other_company),
     ] {
-        writeln!(out, "  {name:<13} {key}")?;
+        writeln!(out, "  {name:<20} {key}")?;
     }
 
     let poi =
@@ -97,8 +104,20 @@ fn render(
         )?;
         writeln!(out, "{program} terminal --url {url} \\\n  --poi-id {poi} --boarding-code {code}")?;
     }
+    writeln!(out, "\n{} With Node.js:\n", head("Be a desktop of the Actions API."))?;
+    writeln!(out, "{}", wscat(url, &keys.actions_desktop))?;
     writeln!(out, "\n{}\n", paint::stdout("Ctrl-C ends the demo.", paint::DIM))?;
     Ok(out)
+}
+
+/// Opens a desktop's socket, and asks for its terminals.
+fn wscat(url: &str, key: &str) -> String {
+    let url = url.replacen("http", "ws", 1);
+    format!(
+        r#"npx -y wscat -c {url}/v1 \
+  -H x-api-key:{key} \
+  -x '{{"action":"getTerminals"}}' -w 600"#
+    )
 }
 
 /// A whole request for bash or any other POSIX shell: the shell puts in a ServiceID that is new each second.
@@ -136,6 +155,7 @@ mod tests {
                 boarded,
                 boarding_code: code.map(str::to_owned),
                 encryption_key: None,
+                device_id: None,
             };
         let key = |name: &str| format!("tg_key_{name:x<43}");
         ReadyFile {
@@ -146,6 +166,9 @@ mod tests {
                 terminal_api: key("a"),
                 cloud_device: key("b"),
                 management: key("c"),
+                actions_desktop: key("f"),
+                actions_desktop_secret: key("g"),
+                actions_terminal: key("h"),
                 other_merchant: key("d"),
                 other_company: key("e"),
             },

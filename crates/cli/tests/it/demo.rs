@@ -19,7 +19,15 @@ fn the_ready_file_is_complete_and_private() {
     assert!(ready["baseUrl"].as_str().unwrap().starts_with("http://127.0.0.1:"), "{ready}");
     assert!(ready["tlsBaseUrl"].as_str().unwrap().starts_with("https://127.0.0.1:"), "{ready}");
     assert!(Path::new(ready["caFile"].as_str().unwrap()).is_absolute(), "{ready}");
-    for key in ["terminalApi", "cloudDevice", "management", "otherMerchant", "otherCompany"] {
+    for key in [
+        "terminalApi",
+        "cloudDevice",
+        "management",
+        "actionsDesktop",
+        "actionsTerminal",
+        "otherMerchant",
+        "otherCompany",
+    ] {
         assert!(ready["apiKeys"][key].as_str().unwrap().starts_with("tg_key_"), "{ready}");
     }
     assert_eq!(ready["companyAccount"], "DEMO_COMPANY");
@@ -27,14 +35,21 @@ fn the_ready_file_is_complete_and_private() {
     assert_eq!(ready["stores"].to_string(), r#"["STORE_AMS","STORE_PAR"]"#);
     let terminals = ready["terminals"].as_array().unwrap();
     let count = |holds: fn(&Value) -> bool| terminals.iter().filter(|terminal| holds(terminal)).count();
-    assert_eq!(count(|t| t["boarded"] == true), 2);
+    let secret = ready["apiKeys"]["actionsDesktopSecret"].as_str().unwrap();
+    assert!(secret.starts_with("tg_secret_"), "{ready}");
+    assert_eq!(count(|t| t["boarded"] == true && t["kind"] == "payment-terminal"), 2);
     assert_eq!(count(|t| t["boarded"] == false && t["boardingCode"].is_string()), 1);
     assert_eq!(count(|t| t["platform"] == "android" && t["boarded"] == true), 1);
     assert_eq!(count(|t| t["boarded"] == true && t["merchantAccount"] == "DEMO_MERCHANT_US"), 0);
-    assert!(
-        terminals.iter().all(|t| t["kind"] == "payment-terminal" && t["merchantAccount"].is_string()),
-        "{ready}"
-    );
+    assert!(terminals.iter().all(|t| t["merchantAccount"].is_string()), "{ready}");
+    let of_actions = |device: &str| terminals.iter().find(|t| t["deviceId"] == device).unwrap();
+    for (device, poi, boarded) in
+        [("TERM-001", "ACT1-000000001", true), ("TERM-002", "ACT1-000000002", false)]
+    {
+        let terminal = of_actions(device);
+        assert_eq!((&terminal["kind"], &terminal["poiId"]), (&"actions-terminal".into(), &poi.into()));
+        assert_eq!((&terminal["store"], &terminal["boarded"]), (&"STORE_AMS".into(), &boarded.into()));
+    }
 }
 
 #[test]
@@ -147,7 +162,9 @@ async fn connected_terminals_read_what_is_encrypted_with_the_key_of_the_ready_fi
     let demo = Demo::start();
     let terminals = demo.ready["terminals"].as_array().unwrap();
     assert!(
-        terminals.iter().all(|t| t["encryptionKey"].is_object() == (t["boarded"] == true)),
+        terminals.iter().all(|t| {
+            t["encryptionKey"].is_object() == (t["boarded"] == true && t["kind"] == "payment-terminal")
+        }),
         "{terminals:?}"
     );
     let entry = &terminals[0];
