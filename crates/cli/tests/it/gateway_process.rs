@@ -169,7 +169,7 @@ impl GatewayProcess {
     }
 
     /// Runs another command on the same database, and returns what it printed.
-    async fn run(&self, command: &str, args: &[impl AsRef<OsStr>]) -> String {
+    pub(crate) async fn run(&self, command: &str, args: &[impl AsRef<OsStr>]) -> String {
         let within: Vec<_> = self.setup.within.iter().map(String::as_str).collect();
         let mut run = started_by(&within, &tillgate());
         run.stdin(Stdio::null()).arg(command).args(args).arg("--config").arg(self.config());

@@ -10,6 +10,7 @@ mod fault_names;
 mod installation;
 mod program;
 
+mod actions_wire;
 mod dice;
 mod gateway_process;
 mod odd_json;
@@ -21,6 +22,7 @@ mod terminal_process;
 mod websocket;
 mod wire_terminal;
 
+mod actions_page;
 mod bytes;
 mod chaos;
 mod close_codes;
