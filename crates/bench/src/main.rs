@@ -26,7 +26,7 @@ use clap::{Args, Parser, Subcommand, ValueEnum};
 use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 
 use crate::installation::Installation;
-use crate::measure::{Scale, idle, routed, start};
+use crate::measure::{Scale, actions, idle, routed, start};
 use crate::report::Figures;
 use crate::server::{Kind, Product, ServerCore};
 
@@ -80,6 +80,8 @@ enum Measure {
     IdleTls,
     /// CPU and latency of requests
     Routed,
+    /// Desktops and terminals of the Actions API
+    Actions,
     /// Start of `serve`
     Start,
 }
@@ -152,6 +154,22 @@ impl Run {
                 ));
                 figures.routed.push(routed);
             }
+        }
+        if wants(Measure::Actions) {
+            let product = Product { dir: self.out.join("actions"), ..installation.product.clone() };
+            let found = actions::measure(&product, &scale).context("the Actions API")?;
+            say(&format!(
+                "Actions API: {} of {} payments at {}/s succeeded; p50 {:.0}, p99 {:.0}, p99.9 {:.0} µs; {:.0} bytes per connection",
+                found.succeeded,
+                found.succeeded + found.others.values().sum::<u64>(),
+                found.payments_per_s,
+                found.p50,
+                found.p99,
+                found.p99_9,
+                found.bytes_per_connection
+            ));
+            figures.actions = Some(found);
+            std::fs::remove_dir_all(product.data_dir())?;
         }
         if wants(Measure::Start) {
             let start = start::measure(scale.terminals_max(), &installation)?;

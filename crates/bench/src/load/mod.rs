@@ -3,6 +3,7 @@
 //!
 //! It checks each answer: status 200, the right ServiceID, success. A server that is quick and wrong has failed.
 
+pub(crate) mod actions;
 mod link;
 mod socket;
 mod till;

@@ -1,5 +1,6 @@
 //! What is measured, and how.
 
+pub(crate) mod actions;
 pub(crate) mod idle;
 pub(crate) mod routed;
 pub(crate) mod start;
@@ -31,6 +32,12 @@ pub(crate) struct Scale {
     pub(crate) rate: u32,
     /// Seconds after which memory is looked at, once all links have gone. jemalloc gives back what was not used for ten.
     pub(crate) settle_s: u64,
+    /// Terminals of the Actions API, and as many desktops.
+    pub(crate) actions: usize,
+    /// Their payments per second.
+    pub(crate) actions_rate: u32,
+    /// For so many seconds.
+    pub(crate) actions_s: u64,
 }
 
 impl Scale {
@@ -44,6 +51,9 @@ impl Scale {
         runs: 3,
         rate: 2_000,
         settle_s: 15,
+        actions: 2_000,
+        actions_rate: 200,
+        actions_s: 60,
     };
 
     /// Whether everything works, in a minute.
@@ -56,6 +66,9 @@ impl Scale {
         runs: 1,
         rate: 500,
         settle_s: 1,
+        actions: 200,
+        actions_rate: 50,
+        actions_s: 2,
     };
 
     /// How many terminals an installation needs for all measures.

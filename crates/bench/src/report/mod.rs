@@ -10,6 +10,7 @@ use std::path::{Path, PathBuf};
 use anyhow::{Context as _, Result};
 use serde::Serialize;
 
+use crate::measure::actions::Actions;
 use crate::measure::idle::Idle;
 use crate::measure::routed::{LEDGER_THREAD, Routed};
 use crate::measure::start::Start;
@@ -25,13 +26,22 @@ pub(crate) struct Figures {
     quick: bool,
     pub(crate) idle: Vec<Idle>,
     pub(crate) routed: Vec<Routed>,
+    pub(crate) actions: Option<Actions>,
     pub(crate) start: Option<Start>,
 }
 
 impl Figures {
     /// Nothing yet.
     pub(crate) fn new(quick: bool, commit: String) -> Figures {
-        Figures { machine: proc::machine(), commit, quick, idle: Vec::new(), routed: Vec::new(), start: None }
+        Figures {
+            machine: proc::machine(),
+            commit,
+            quick,
+            idle: Vec::new(),
+            routed: Vec::new(),
+            actions: None,
+            start: None,
+        }
     }
 
     fn idle_of(&self, kind: Kind) -> Option<&Idle> {
@@ -84,6 +94,9 @@ fn markdown(figures: &Figures, plots: &[&str]) -> Result<String> {
     }
     if !figures.routed.is_empty() {
         routed_tables(figures, &mut text)?;
+    }
+    if let Some(actions) = &figures.actions {
+        actions_table(actions, &mut text)?;
     }
     if !plots.is_empty() {
         writeln!(text, "\n## Plots\n")?;
@@ -162,6 +175,26 @@ fn routed_tables(figures: &Figures, text: &mut String) -> Result<()> {
             found.cpu_us_per_request
         )?;
     }
+    Ok(())
+}
+
+fn actions_table(found: &Actions, text: &mut String) -> Result<()> {
+    writeln!(text, "\n## The Actions API\n")?;
+    writeln!(text, "| what | measured |\n|---|---|")?;
+    writeln!(text, "| desktops, terminals | {}, {} |", found.desktops, found.terminals)?;
+    writeln!(text, "| payments | {}/s for {} s |", found.payments_per_s, found.seconds)?;
+    writeln!(text, "| succeeded | {} |", found.succeeded)?;
+    for (code, count) in &found.others {
+        writeln!(text, "| ended with {code} | {count} |")?;
+    }
+    writeln!(text, "| p50, p99, p99.9 µs | {:.0}, {:.0}, {:.0} |", found.p50, found.p99, found.p99_9)?;
+    writeln!(text, "| CPU µs per payment | {:.1} |", found.cpu_us_per_payment)?;
+    writeln!(
+        text,
+        "| bytes per connection (desktop, terminal) | {:.0} ({:.0}, {:.0}) |",
+        found.bytes_per_connection, found.bytes_per_desktop, found.bytes_per_terminal
+    )?;
+    writeln!(text, "| load | {} |", found.load_average)?;
     Ok(())
 }
 
