@@ -16,7 +16,7 @@ use tokio::time::timeout;
 use tokio_util::sync::{CancellationToken, DropGuard};
 use tokio_util::task::TaskTracker;
 
-use crate::access::Access;
+use crate::access::{Access, Passes};
 use crate::actions::desktops::{Desktops, PerIdentity};
 use crate::actions::payments::Payments;
 use crate::actions::terminals::Terminals;
@@ -222,8 +222,12 @@ fn build(
     let terminals = Arc::new(Terminals::new(store.clone(), directory.clone(), presence.clone()));
     let (telling, stopped) = (terminals.clone(), links.clone());
     tasks.spawn(async move { stopped.run_until_cancelled(telling.tell_changes(&desktops)).await });
+    let passes = Arc::new(Passes::new(store.clone()));
+    let (watching, stopped) = (passes.clone(), links.clone());
+    tasks.spawn(async move { stopped.run_until_cancelled(watching.watch()).await });
     let actions = ActionsApi {
         access: access.clone(),
+        passes,
         store: store.clone(),
         directory: directory.clone(),
         presence: presence.clone(),

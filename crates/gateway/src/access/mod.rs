@@ -4,6 +4,7 @@
 //! [`FRESH`], counted from before the look-up: so a key that is revoked, by whichever process, stops within that time.
 
 mod caller;
+mod pass;
 mod rate;
 mod role;
 
@@ -22,6 +23,7 @@ use crate::limits::Limits;
 use crate::store::{Credential, KeyHash, PasswordHash, Store};
 
 pub(crate) use caller::Caller;
+pub(crate) use pass::{Pass, Passes};
 use rate::Rate;
 pub use role::{Role, RoleError};
 

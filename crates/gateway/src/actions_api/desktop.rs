@@ -43,7 +43,7 @@ const REPLACED: &str = "REPLACED_BY_NEW_CONNECTION";
 /// One socket from its upgrade to its end.
 pub(super) fn serve(api: Arc<ActionsApi>, visitor: Visitor, slot: Slot, socket: WebSocket) {
     let now = api.presence.clock().now();
-    let Visitor { caller, groups, device, address } = visitor.clone();
+    let Visitor { caller, groups, device, address, .. } = visitor.clone();
     let desktop = Desktop {
         connection: ids::connection_id(now.wall),
         identity: Identity { credential: caller.credential.clone(), device },
@@ -115,6 +115,7 @@ enum Closing {
     Silent,
     TooSlow,
     Replaced,
+    KeyEnded,
 }
 
 impl Session {
@@ -157,6 +158,7 @@ impl Session {
                 list = brought(&mut self.list) => Input::Listed(list),
                 () = sleep_until(alarm) => Input::Timeout,
                 () = stopping.cancelled() => Input::Ready,
+                () = self.visitor.pass.ended() => return Closing::KeyEnded,
             };
             let now = clock.now();
             let done = match input {
@@ -367,6 +369,7 @@ impl Closing {
             Closing::Stopping => 1001,
             Closing::Errors => 1008,
             Closing::TooLarge => 1009,
+            Closing::KeyEnded => 4403,
             Closing::Silent => 4408,
             Closing::Replaced => 4409,
             Closing::TooSlow => 4429,
@@ -379,6 +382,7 @@ impl Closing {
             Closing::Stopping => "stopping",
             Closing::Errors => "too many errors",
             Closing::TooLarge => "frame too large",
+            Closing::KeyEnded => "this API key is not valid any more",
             Closing::Silent => "silent for too long",
             Closing::Replaced => "replaced by a new connection",
             Closing::TooSlow => "too slow a reader",

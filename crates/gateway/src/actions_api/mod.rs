@@ -19,7 +19,7 @@ use tokio_util::task::TaskTracker;
 
 pub(crate) use http::ActionsHttp;
 
-use crate::access::{Access, Caller};
+use crate::access::{Access, Caller, Pass, Passes};
 use crate::actions::payments::Payments;
 use crate::actions::terminals::Terminals;
 use crate::config::ActionsSettings;
@@ -35,6 +35,7 @@ const CLOSE_MAX: Duration = Duration::from_secs(1);
 /// What the endpoints of the Actions API use.
 pub(crate) struct ActionsApi {
     pub(crate) access: Arc<Access>,
+    pub(crate) passes: Arc<Passes>,
     pub(crate) store: Arc<dyn Store>,
     pub(crate) directory: Arc<Directory>,
     pub(crate) presence: Arc<Presence>,
@@ -62,6 +63,8 @@ pub(crate) struct Visitor {
     pub(crate) device: Option<ActionsDeviceId>,
     /// Where it is.
     pub(crate) address: IpAddr,
+    /// Its right to stay: ends when its key is revoked.
+    pub(crate) pass: Arc<Pass>,
 }
 
 impl ActionsApi {

@@ -29,6 +29,7 @@ use crate::http::listener::{Peer, Slot};
 use crate::http::origin::Origin;
 use crate::http::problem::Problem;
 use crate::ids::ApiKey;
+use crate::store::KeyHash;
 use crate::store::actions::{ActionsDeviceId, ActionsFacts, ActionsTerminal, Group};
 
 /// What a browser may offer besides its key, so that the key is not sent back.
@@ -132,7 +133,7 @@ impl ActionsApi {
             return Err(Refusal::Stopping);
         }
         let key = shown.key(&self.settings)?;
-        let caller = self.access.authenticate_key(key).await.map_err(|denied| match denied {
+        let caller = self.access.authenticate_key(key.reveal()).await.map_err(|denied| match denied {
             Denied::Unauthorized => Refusal::BadKey,
             denied => Refusal::Denied(denied),
         })?;
@@ -150,7 +151,8 @@ impl ActionsApi {
             }
         };
         let caller = caller.require(role).map_err(Refusal::Denied)?;
-        Ok((Visitor { caller, groups, device, address }, kind))
+        let pass = Arc::new(self.passes.open(KeyHash(key.sha256())));
+        Ok((Visitor { caller, groups, device, address, pass }, kind))
     }
 
     /// A terminal may have been moved since its key was made.
@@ -221,16 +223,16 @@ impl Shown {
     }
 
     /// The key, if it may come from there.
-    fn key(&self, settings: &ActionsSettings) -> Result<&str, Refusal> {
+    fn key(&self, settings: &ActionsSettings) -> Result<&ApiKey, Refusal> {
         let key = match self.key.as_ref().ok_or(Refusal::NoKey)? {
-            ShownKey::Header(key) => return Ok(key.reveal()),
+            ShownKey::Header(key) => return Ok(key),
             ShownKey::Query(_) if !settings.allow_key_in_query => return Err(Refusal::KeyInQuery),
             ShownKey::Subprotocol(key) | ShownKey::Query(key) => key,
         };
         let is_listed =
             |origin: &String| origin.parse::<Origin>().is_ok_and(|origin| settings.origins.contains(&origin));
         match self.origin.as_ref().is_none_or(is_listed) {
-            true => Ok(key.reveal()),
+            true => Ok(key),
             false => Err(Refusal::OtherOrigin),
         }
     }

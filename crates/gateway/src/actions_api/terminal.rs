@@ -71,7 +71,7 @@ impl Ending {
     fn text(&self) -> &str {
         match self {
             Ending::Link(CloseReason::Replaced { .. }) => "replaced by a newer connection",
-            Ending::Link(CloseReason::BoardAgain) => "the terminal of this API key has no place any more",
+            Ending::Link(CloseReason::BoardAgain) => "this API key is not valid any more",
             Ending::Link(CloseReason::Draining) => "connect again in a moment",
             Ending::Link(CloseReason::Silent) => "silent for too long",
             Ending::Link(CloseReason::TooSlow) => "too slow a reader",
@@ -191,6 +191,7 @@ impl Session {
                 message = self.socket.recv(), if port.takes_frames() => Input::Message(message),
                 () = self.handle.ready() => Input::Ready,
                 () = &mut self.alarm => Input::Timeout,
+                () = self.visitor.pass.ended() => return Err(CloseReason::BoardAgain.into()),
             };
             let now = self.now();
             match input {

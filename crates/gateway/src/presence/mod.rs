@@ -95,6 +95,8 @@ struct Inner {
     attempt: u64,
     /// What was last told about the terminal's connection.
     noted: Noted,
+    /// Which socket that was, as a hash of its ID.
+    noted_socket: Option<u64>,
     calls: Vec<(CallId, oneshot::Sender<Heard>)>,
     checks: Vec<(CallId, oneshot::Sender<bool>)>,
     hand_ins: Vec<(CallId, DeliveryId, oneshot::Sender<Option<String>>)>,
@@ -285,6 +287,7 @@ impl Presence {
                 links: Vec::new(),
                 attempt: 0,
                 noted: Noted::default(),
+                noted_socket: None,
                 calls: Vec::new(),
                 checks: Vec::new(),
                 hand_ins: Vec::new(),
@@ -365,7 +368,14 @@ impl Presence {
         let noted = Noted::of(inner.desk.presence(), now);
         if inner.noted != noted {
             inner.noted = noted;
-            self.changes.put(inner.desk.poi());
+            let lease = inner.desk.presence().lease();
+            let socket = lease.map(|lease| self.hasher.hash_one(&lease.connection));
+            // A terminal that was introduced again on the same socket has neither come nor gone.
+            let is_same = socket.is_some() && socket == inner.noted_socket;
+            inner.noted_socket = socket;
+            if !is_same {
+                self.changes.put(inner.desk.poi());
+            }
         }
         self.look_again(counter, &mut inner, now);
         inner.let_go();

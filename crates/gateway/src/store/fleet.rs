@@ -49,7 +49,7 @@ macro_rules! code {
 macro_rules! hash {
     ($(#[$doc:meta])* $name:ident) => {
         $(#[$doc])*
-        #[derive(Clone, Copy, PartialEq, Eq)]
+        #[derive(Clone, Copy, PartialEq, Eq, Hash)]
         pub(crate) struct $name(pub(crate) [u8; 32]);
 
         impl std::fmt::Debug for $name {

@@ -73,13 +73,32 @@ impl ActionsTerminal {
         }
     }
 
+    /// The next frame, which must have this action and comes when the terminal was quiet for 30 s.
+    pub(crate) async fn quiet_until(&mut self, action: &str) -> Value {
+        let frame = timeout(SOON * 2, async {
+            loop {
+                if let Message::Text(text) = self.socket.next().await.expect("the socket stands").unwrap() {
+                    return serde_json::from_str::<Value>(text.as_str()).unwrap();
+                }
+            }
+        });
+        let frame = frame.await.expect("a frame");
+        assert_eq!(frame["action"], action, "{frame}");
+        frame
+    }
+
     /// The next text frame.
     pub(crate) async fn frame(&mut self) -> Value {
+        serde_json::from_str(&self.text().await).unwrap()
+    }
+
+    /// The same as it is written.
+    pub(crate) async fn text(&mut self) -> String {
         loop {
             let message =
                 timeout(SOON, self.socket.next()).await.expect("a frame").expect("the socket stands");
             if let Message::Text(text) = message.unwrap() {
-                return serde_json::from_str(text.as_str()).unwrap();
+                return text.as_str().to_owned();
             }
         }
     }

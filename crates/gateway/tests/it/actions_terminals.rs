@@ -1,10 +1,15 @@
 //! Actions terminals, plain and acknowledging, paid by a POS that speaks nexo: the same promises by other words.
 
+use std::time::Duration;
+
 use serde_json::{Value, json};
+use tokio::time::timeout;
 use tokio_tungstenite::tungstenite::Message;
 
 use crate::actions_terminal::{ACTIONS_POI, ActionsTerminal, terminal_key};
-use crate::support::{Heard, NO_RESPONSE, NOT_DELIVERED, TestGateway, failure, payment, request, status_of};
+use crate::support::{
+    Heard, NO_RESPONSE, NOT_DELIVERED, SOON, TestGateway, failure, payment, request, status_of,
+};
 
 fn success() -> (String, String) {
     ("Success".into(), String::new())
@@ -292,4 +297,28 @@ async fn a_frame_that_is_too_long_and_a_gateway_that_stops_end_a_socket() {
     let mut terminal = ActionsTerminal::connect(&gateway, &key).await;
     let ((), code) = tokio::join!(gateway.stop(), terminal.closed());
     assert_eq!(code, 1001);
+}
+
+#[tokio::test]
+async fn a_quiet_terminal_gets_a_pong_and_stays_if_it_is_alive() {
+    let (gateway, key) = gateway().await;
+    let other_key = terminal_key(&gateway, "ACT1-000000002", "TERM-002").await;
+    let mut alive = ActionsTerminal::connect(&gateway, &key).await;
+    // It reads nothing, so nothing of it answers the ping.
+    let mut dead = ActionsTerminal::connect(&gateway, &other_key).await;
+    let sale = gateway.sale().await;
+    let question = json!({"merchantAccount": crate::support::MERCHANT});
+    let started = std::time::Instant::now();
+    let pong = alive.quiet_until("pong").await;
+    assert!(pong["timestamp"].is_string(), "{pong}");
+    assert!(started.elapsed() >= Duration::from_secs(29), "{:?}", started.elapsed());
+    let alone = async {
+        while sale.connected(question.clone()).await != json!([ACTIONS_POI]) {
+            tokio::time::sleep(Duration::from_millis(500)).await;
+        }
+    };
+    alive.alive_while(timeout(SOON, alone)).await.expect("the dead one is gone");
+    assert!(started.elapsed() < Duration::from_secs(45), "{:?}", started.elapsed());
+    dead.next("pong").await; // That it did not ask for.
+    assert_eq!(dead.closed().await, 4408);
 }

@@ -71,6 +71,19 @@ impl Desktop {
         self.next_or_close().await.unwrap_or_else(|closed| panic!("closed: {closed:?}"))
     }
 
+    /// The next frame that tells of a terminal's coming or going.
+    pub(crate) async fn change(&mut self) -> Value {
+        loop {
+            let message =
+                timeout(SOON, self.socket.next()).await.expect("a frame").expect("the socket stands");
+            let Message::Text(text) = message.unwrap() else { continue };
+            let frame: Value = serde_json::from_str(text.as_str()).unwrap();
+            if frame["action"] == "terminalStatusUpdate" {
+                return frame;
+            }
+        }
+    }
+
     /// The next frame that does not tell of a terminal's coming or going, or the code and reason with which the connection was
     /// closed.
     pub(crate) async fn next_or_close(&mut self) -> Result<Value, Option<(u16, String)>> {

@@ -3,6 +3,7 @@
 #![expect(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "a test fails by panicking")]
 
 mod access;
+mod actions_both_ends;
 mod actions_door;
 mod actions_http;
 mod actions_terminal;
