@@ -163,18 +163,13 @@ impl Adapter {
         Resume { journal: journal.clone(), payments, desktops: Some(desktops), voids: Some(voids) }
     }
 
-    /// The gateway of this dialect says no `welcome`: this one stands for it. `merchant_account` and `store` are what is
-    /// known of them.
-    pub(crate) fn welcome(poi: &PoiId, merchant_account: &str, store: Option<&str>) -> Welcome {
+    /// The gateway of this dialect says no `welcome`: this one stands for it.
+    pub(crate) fn welcome(poi: &PoiId) -> Welcome {
         Welcome {
             connection_id: own_connection(),
             server_time: String::new(),
             heartbeat: Heartbeat::DEFAULT,
-            terminal: Placement {
-                poi_id: poi.clone(),
-                merchant_account: merchant_account.into(),
-                store: store.map(Into::into),
-            },
+            terminal: Placement { poi_id: poi.clone(), merchant_account: String::new(), store: None },
             settings: Settings::default(),
             body_limit: u32::MAX,
         }

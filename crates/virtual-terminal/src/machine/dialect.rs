@@ -1,27 +1,29 @@
 //! A machine that speaks the Actions dialect: what its [`Adapter`](crate::actions::Adapter) makes of frames, carried out.
 
 use bytes::Bytes;
+use relay::actions::FromClient;
 use relay::{CloseReason, Now, Reconnect, TerminalEnd, ToGateway, ToTerminal};
 
 use super::net::{Net, after_error};
-use super::{Action, CallError, Machine, Record, Refusal};
+use super::{Action, CallError, Machine, Record, Refusal, State};
 use crate::actions::{Adapter, Heard, Said, is_replaced};
 
 impl Machine {
-    /// The link of this attempt was opened: the gateway has accepted the key, and says nothing more about it.
+    /// The link of this attempt was opened: the gateway has accepted the key. When it has taken the terminal up it says nothing,
+    /// so it is asked for a pong.
     pub(super) fn open_actions(&mut self, attempt: u64) {
         let Some(adapter) = &mut self.actions else { return };
         let said = adapter.open(&self.identity.journal_id, &self.terminal);
         let mut end = TerminalEnd::new(self.now);
-        let (merchant_account, store) = (&self.device.merchant_account, self.device.store.as_deref());
-        let welcome = Adapter::welcome(&self.identity.poi_id, merchant_account, store);
-        let frame = ToTerminal::Welcome(Box::new(welcome.clone())).encode();
-        let opened = end.handle_text(self.now, &frame);
+        let welcome = Adapter::welcome(&self.identity.poi_id);
+        let body_limit = welcome.body_limit;
+        let opened = end.handle_text(self.now, &ToTerminal::Welcome(Box::new(welcome)).encode());
         self.net = Net::Linked { attempt, end, since: Some(self.now.mono) };
         match opened {
             Ok(_) => {
                 self.put(said);
-                self.handle_welcome(attempt, welcome);
+                self.orders.push_back(Action::Send(FromClient::Ping.encode()));
+                self.terminal.handle_welcome(attempt, body_limit);
             }
             Err(reason) => self.close(reason),
         }
@@ -49,7 +51,12 @@ impl Machine {
         let Some((attempt, end, _)) = self.linked() else { return };
         end.handle_alive(now);
         let Some(adapter) = &mut self.actions else { return };
-        match adapter.hear(now, frame, &self.identity.poi_id, &self.terminal) {
+        let heard = adapter.hear(now, frame, &self.identity.poi_id, &self.terminal);
+        if self.state != State::Online && heard != Heard::TakenForDesktop {
+            tracing::info!(attempt, "online");
+            self.show(State::Online);
+        }
+        match heard {
             Heard::Deliver(deliver, name) => {
                 tracing::debug!(delivery = %deliver.delivery, "delivered");
                 if let Some(name) = name {

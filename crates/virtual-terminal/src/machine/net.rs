@@ -176,7 +176,7 @@ impl Machine {
         }
     }
 
-    pub(super) fn handle_welcome(&mut self, attempt: u64, welcome: Welcome) {
+    fn handle_welcome(&mut self, attempt: u64, welcome: Welcome) {
         let Welcome { connection_id, terminal, settings, body_limit, .. } = welcome;
         if terminal.poi_id != self.identity.poi_id {
             let problem = format!("welcomed as {}, not as {}", terminal.poi_id, self.identity.poi_id);

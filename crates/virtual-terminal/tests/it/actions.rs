@@ -42,9 +42,10 @@ async fn an_actions_terminal_connects_pays_and_tells_until_it_is_recorded() {
     let mut link = gateway.opened().await;
     let first = resumed(&mut link).await;
     assert_eq!(first.payments, []);
-    reaches(&terminal, |state| *state == State::Online).await;
+    assert_eq!(*terminal.state().borrow(), State::Connecting);
     link.send_text(PAYMENT).await;
     assert!(matches!(link.said().await, FromClient::PaymentReceived(_)));
+    assert_eq!(*terminal.state().borrow(), State::Online);
     assert_eq!(answered(&mut link).await, PaymentStatus::Success);
     assert_eq!(terminal.executed_payments().len(), 1);
     terminal.unplug().await;

@@ -203,9 +203,16 @@ impl Link {
         ToGateway::decode(&self.text().await).unwrap()
     }
 
-    /// The next frame of an Actions terminal.
+    /// The next frame of an Actions terminal; a ping is answered.
     pub(crate) async fn said(&mut self) -> FromClient {
-        FromClient::decode(&self.text().await).unwrap()
+        loop {
+            match FromClient::decode(&self.text().await).unwrap() {
+                FromClient::Ping => {
+                    self.send_text(r#"{"action":"pong","timestamp":"2026-11-20T08:15:00.000Z"}"#).await;
+                }
+                frame => return frame,
+            }
+        }
     }
 
     async fn text(&mut self) -> Bytes {

@@ -33,6 +33,12 @@ impl Owner {
         assert_eq!(token, Secret::new("tg_key_secret"));
         assert!(self.disk.contains(&Record::Entry(JournalEntry::Attempt(attempt))), "the attempt is stored");
         self.with(|machine, now| machine.handle_opened(now, attempt, Ok(())));
+        let ping = Action::Send(FromClient::Ping.encode());
+        let asked = self.actions.iter().position(|action| *action == ping).expect("a ping");
+        self.actions.remove(asked);
+        assert_eq!(*self.machine.state(), State::Connecting);
+        self.tell(&ToClient::Pong { timestamp: start().wall.to_rfc3339() });
+        assert_eq!(*self.machine.state(), State::Online);
     }
 
     fn says(&mut self) -> FromClient {
