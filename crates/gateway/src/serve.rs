@@ -231,7 +231,7 @@ fn build(
         store: store.clone(),
         directory: directory.clone(),
         presence: presence.clone(),
-        terminals,
+        terminals: terminals.clone(),
         payments: payments.clone(),
         settings: config.actions.clone(),
         stopping: links.clone(),
@@ -244,6 +244,8 @@ fn build(
         store: store.clone(),
         secrets: secrets.clone(),
         clock,
+        terminals,
+        payments: payments.clone(),
         body: config.patience.for_body(config.body_limit),
     };
     let board = BoardApi {

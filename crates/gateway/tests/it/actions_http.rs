@@ -1,5 +1,7 @@
 //! The HTTP sibling of the Actions API: who is let in, and what each call answers.
 
+use std::time::Duration;
+
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use gateway::{ActionsKey, NewKey, Role};
@@ -7,10 +9,10 @@ use hmac::{Hmac, KeyInit as _, Mac as _};
 use serde_json::{Value, json};
 use sha2::{Digest as _, Sha256};
 
-use crate::support::{COMPANY, TestGateway, client};
+use crate::support::{COMPANY, OTHER_COMPANY, POI, TestGateway, client, request};
 
 /// A desktop that signs its requests.
-pub(crate) struct Signer {
+struct Signer {
     url: String,
     key: String,
     secret: String,
@@ -19,14 +21,14 @@ pub(crate) struct Signer {
 
 /// What came back.
 #[derive(Debug)]
-pub(crate) struct Answer {
-    pub(crate) status: u16,
-    pub(crate) headers: reqwest::header::HeaderMap,
-    pub(crate) body: Value,
+struct Answer {
+    status: u16,
+    headers: reqwest::header::HeaderMap,
+    body: Value,
 }
 
 impl Signer {
-    pub(crate) async fn new(gateway: &TestGateway, company: &str, groups: &[&str]) -> Signer {
+    async fn new(gateway: &TestGateway, company: &str, groups: &[&str]) -> Signer {
         let groups: Vec<String> = groups.iter().map(|&group| group.to_owned()).collect();
         let new = NewKey { company, merchants: &[], roles: &[Role::ActionsDesktop], description: None };
         let actions = ActionsKey::Desktop { groups: &groups, api_secret: None };
@@ -49,9 +51,15 @@ impl Signer {
         ]
     }
 
-    pub(crate) async fn get(&self, path: &str) -> Answer {
+    async fn get(&self, path: &str) -> Answer {
         let headers = self.headers("GET", path, b"");
         self.send("GET", path, b"", &headers).await
+    }
+
+    async fn post(&self, path: &str, body: &Value) -> Answer {
+        let body = body.to_string();
+        let headers = self.headers("POST", path, body.as_bytes());
+        self.send("POST", path, body.as_bytes(), &headers).await
     }
 
     async fn send(&self, method: &str, path: &str, body: &[u8], headers: &[(&str, String)]) -> Answer {
@@ -70,7 +78,7 @@ impl Signer {
 impl Answer {
     /// Status and code of an error; its other members are looked at here.
     #[track_caller]
-    pub(crate) fn error(&self) -> (u16, &str) {
+    fn error(&self) -> (u16, &str) {
         assert!(self.body["message"].as_str().is_some_and(|message| !message.is_empty()), "{self:?}");
         assert!(self.body["timestamp"].is_string(), "{self:?}");
         (self.status, self.body["code"].as_str().unwrap_or_default())
@@ -156,4 +164,134 @@ async fn another_companys_secret_and_another_kind_of_key_open_nothing() {
     assert_eq!(answer.error(), (405, "METHOD_NOT_ALLOWED"));
     assert_eq!(answer.headers["allow"], "GET, HEAD");
     assert_eq!(answer.body["message"], json!("This path takes GET, HEAD only."));
+}
+
+#[tokio::test]
+async fn terminals_are_listed_and_paid_on_and_the_transaction_says_so() {
+    let gateway = TestGateway::new().await.with_terminal(POI).await;
+    gateway.add("V400m-324688180").await;
+    let signer = Signer::new(&gateway, COMPANY, &["STORE_A"]).await;
+    let list = signer.get("/v1/terminals").await;
+    assert_eq!((list.status, &list.body["count"]), (200, &json!(2)), "{list:?}");
+    let [online, offline] = [&list.body["terminals"][0], &list.body["terminals"][1]];
+    assert_eq!((&online["terminalId"], &online["deviceId"]), (&json!(POI), &json!(POI)));
+    assert_eq!(online["status"], "online");
+    assert_eq!(
+        offline,
+        &json!({"terminalId":"V400m-324688180","deviceId":"V400m-324688180","status":"offline","metadata":{}})
+    );
+
+    let path = format!("/v1/terminals/{POI}/payments");
+    let body = json!({"transactionId":"T-1","amount":"12.50","currency":"EUR","metadata":{"orderId":"5001"}});
+    let paid = signer.post(&path, &body).await;
+    assert_eq!((paid.status, &paid.body["status"]), (200, &json!("SUCCESS")), "{paid:?}");
+    assert_eq!(paid.body["transactionId"], "T-1");
+    assert_eq!(paid.body["paymentResponse"]["metadata"], json!({"orderId":"5001"}));
+    // Again: the same payment, and its recorded end.
+    let again = signer.post(&path, &body).await;
+    assert_eq!(again.body["paymentResponse"], paid.body["paymentResponse"]);
+    let other = json!({"transactionId":"T-1","amount":"13.50","currency":"EUR"});
+    assert_eq!(signer.post(&path, &other).await.error(), (409, "DUPLICATE_TRANSACTION_ID"));
+
+    let shown = signer.get("/v1/transactions/T-1").await;
+    assert_eq!((shown.status, &shown.body["status"]), (200, &json!("COMPLETED")), "{shown:?}");
+    assert_eq!(shown.body["request"], body);
+    assert_eq!(shown.body["response"], paid.body["paymentResponse"]);
+    assert_eq!((&shown.body["saleId"], &shown.body["poiId"]), (&json!("Actions"), &json!(POI)));
+    assert!(
+        ["createdAt", "updatedAt", "completedAt", "timestamp"]
+            .iter()
+            .all(|name| shown.body[name].is_string())
+    );
+    // And over the Terminal API, by its ServiceID.
+    let service = shown.body["serviceId"].as_str().unwrap();
+    let reference = json!({"MessageCategory":"Payment","SaleID":"Actions","ServiceID":service});
+    let status = request("TransactionStatus", POI, "S1", json!({"MessageReference": reference}));
+    let status = gateway.sale().await.sync(status).await;
+    assert_eq!(status.outcome(), ("Success".into(), String::new()), "{}", status.text());
+
+    let declined = signer.post(&path, &json!({"amount":"11.24","currency":"EUR"})).await;
+    assert_eq!((declined.status, &declined.body["status"]), (200, &json!("FAILED")), "{declined:?}");
+    let name = declined.body["transactionId"].as_str().unwrap();
+    assert!(name.starts_with("http-"), "{name}");
+    assert_eq!(signer.get(&format!("/v1/transactions/{name}")).await.body["status"], "FAILED");
+}
+
+#[tokio::test]
+async fn the_same_signed_request_is_one_payment_also_without_a_name() {
+    let gateway = TestGateway::new().await.with_terminal(POI).await;
+    let signer = Signer::new(&gateway, COMPANY, &["STORE_A"]).await;
+    let path = format!("/v1/terminals/{POI}/payments");
+    let body = br#"{"amount":"12.50","currency":"EUR"}"#;
+    let headers = signer.headers("POST", &path, body);
+    let (one, other) =
+        tokio::join!(signer.send("POST", &path, body, &headers), signer.send("POST", &path, body, &headers));
+    assert_eq!((one.status, &one.body["status"]), (200, &json!("SUCCESS")), "{one:?}");
+    assert_eq!(one.body["paymentResponse"], other.body["paymentResponse"]);
+    assert_eq!(gateway.terminal(0).executed_payments().len(), 1);
+}
+
+#[tokio::test]
+async fn what_can_not_be_paid_says_why() {
+    let mut gateway = TestGateway::new().await.with_terminal(POI).await;
+    gateway.add("V400m-324688180").await;
+    let signer = Signer::new(&gateway, COMPANY, &["STORE_A"]).await;
+    let beside = Signer::new(&gateway, COMPANY, &["STORE_B"]).await;
+    let stranger = Signer::new(&gateway, OTHER_COMPANY, &["FOREIGN_MERCHANT"]).await;
+    let body = json!({"transactionId":"T-1","amount":"12.50","currency":"EUR"});
+    let pay = async |signer: &Signer, terminal: &str, body: &Value| {
+        signer.post(&format!("/v1/terminals/{terminal}/payments"), body).await
+    };
+    assert_eq!(pay(&signer, "NOBODY", &body).await.error(), (404, "TERMINAL_NOT_FOUND"));
+    assert_eq!(pay(&signer, "%FF", &body).await.error(), (404, "TERMINAL_NOT_FOUND"));
+    assert_eq!(pay(&stranger, POI, &body).await.error(), (404, "TERMINAL_NOT_FOUND"));
+    assert_eq!(pay(&beside, POI, &body).await.error(), (403, "GROUP_MISMATCH"));
+    assert_eq!(pay(&signer, "V400m-324688180", &body).await.error(), (503, "TERMINAL_OFFLINE"));
+    for (wrong, message) in [
+        (json!({"currency":"EUR"}), "paymentRequest.amount is required"),
+        (
+            json!({"amount":"12.50","currency":"euro"}),
+            "paymentRequest.currency must be three capital letters",
+        ),
+        (json!({"amount":"12.50","currency":"EUR","webhookMode":true}), "webhookMode is not possible"),
+        (json!({"amount":"12.50","currency":"EUR","webhookMode":1}), "webhookMode must be true or false"),
+        (json!([]), "paymentRequest must be an object"),
+    ] {
+        let answer = pay(&signer, POI, &wrong).await;
+        assert_eq!(answer.error(), (400, "INVALID_REQUEST"), "{answer:?}");
+        assert!(answer.body["message"].as_str().unwrap().starts_with(message), "{answer:?}");
+    }
+    let broken = signer.headers("POST", &format!("/v1/terminals/{POI}/payments"), b"{");
+    let answer = signer.send("POST", &format!("/v1/terminals/{POI}/payments"), b"{", &broken).await;
+    assert_eq!(answer.error(), (400, "INVALID_REQUEST"));
+    for path in ["/v1/terminals", "/v1/transactions/T-1"] {
+        assert_eq!(stranger.get("/v1/transactions/T-1").await.error(), (404, "TRANSACTION_NOT_FOUND"));
+        assert_eq!(signer.send("POST", path, b"", &[]).await.error(), (405, "METHOD_NOT_ALLOWED"));
+    }
+    // Nothing of all that has begun.
+    assert_eq!(signer.get("/v1/transactions/T-1").await.error(), (404, "TRANSACTION_NOT_FOUND"));
+    assert_eq!(stranger.get("/v1/terminals").await.body["terminals"], json!([]));
+
+    // A busy terminal.
+    gateway.connect("V400m-324688181", Duration::from_secs(600)).await;
+    let long = json!({"transactionId":"T-2","amount":"12.50","currency":"EUR"});
+    let path = "/v1/terminals/V400m-324688181/payments";
+    let second = async {
+        gateway.until_busy(1).await;
+        let busy = signer.post(path, &json!({"transactionId":"T-3","amount":"1.00","currency":"EUR"})).await;
+        assert_eq!(busy.error(), (409, "PAYMENT_IN_PROGRESS"));
+        assert_eq!(busy.body["transactionId"], "T-3");
+        assert_eq!(busy.body["paymentResponse"]["status"], "FAILED");
+    };
+    tokio::select! {
+        answer = signer.post(path, &long) => panic!("{answer:?}"),
+        () = second => {}
+    }
+    // Its caller has gone, and it goes on.
+    let shown = signer.get("/v1/transactions/T-2").await;
+    assert_eq!(
+        (&shown.body["status"], &shown.body["response"]),
+        (&json!("PENDING"), &Value::Null),
+        "{shown:?}"
+    );
 }

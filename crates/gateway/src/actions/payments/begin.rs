@@ -40,7 +40,6 @@ pub(crate) struct PaymentOf {
 
 /// What came of it. Over a connection everything but a clash is told by itself; over HTTP there is [`Followed`].
 #[derive(Debug)]
-#[expect(dead_code, reason = "who waits for it, the HTTP sibling, is still to come")]
 pub(crate) enum Beginning {
     /// It runs, since now or since before.
     Followed(Followed),
@@ -52,7 +51,6 @@ pub(crate) enum Beginning {
 
 /// A transaction that is followed.
 #[derive(Debug)]
-#[expect(dead_code, reason = "who waits for it, the HTTP sibling, is still to come")]
 pub(crate) struct Followed {
     /// Its name in the store.
     pub(crate) transaction: TransactionSeq,

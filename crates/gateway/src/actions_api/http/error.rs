@@ -15,6 +15,7 @@ use axum::Json;
 use axum::http::{HeaderValue, StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use relay::WallMs;
+use relay::actions::{ClientError, ErrorKind, PaymentFailure};
 use serde::Serialize;
 use serde_json::value::RawValue;
 
@@ -28,7 +29,6 @@ const RETRY_AFTER: Duration = Duration::from_secs(1);
 
 /// Why a call was not answered as asked. `Display` is the message: what is wrong, and what to do.
 #[derive(Debug, thiserror::Error)]
-#[expect(dead_code, reason = "the endpoints that use all of it are still to come")]
 pub(super) enum HttpError {
     #[error("No API key. Send it in the header x-api-key.")]
     NoKey,
@@ -52,6 +52,20 @@ pub(super) enum HttpError {
     NoTerminal,
     #[error("No transaction of this API key is called that.")]
     NoTransaction,
+    #[error(
+        "webhookMode is not possible: this gateway has no webhooks for the Actions API yet. Leave it out and wait for the          answer, or look at GET /v1/transactions/{{transactionId}}."
+    )]
+    NoWebhooks,
+    #[error(
+        "Another payment of this API key has had this transactionId within the last 48 hours. It was not touched; use a new one."
+    )]
+    Duplicate,
+    #[error(
+        "As many payments of this API key are open as may (limit exchanges_per_key). Nothing was begun; try again later."
+    )]
+    TooManyOpen,
+    #[error("The gateway is stopping. Nothing was begun; try again in a moment.")]
+    Stopping,
     #[error("{0}")]
     BadRequest(Cow<'static, str>),
     #[error("{0}")]
@@ -86,7 +100,8 @@ impl HttpError {
                 (StatusCode::FORBIDDEN, "FORBIDDEN")
             }
             Self::NoTransaction => (StatusCode::NOT_FOUND, "TRANSACTION_NOT_FOUND"),
-            Self::BadRequest(_) => (StatusCode::BAD_REQUEST, "INVALID_REQUEST"),
+            Self::Duplicate => (StatusCode::CONFLICT, PaymentFailure::DuplicateTransactionId.code()),
+            Self::BadRequest(_) | Self::NoWebhooks => (StatusCode::BAD_REQUEST, "INVALID_REQUEST"),
             Self::Body(error) => match error {
                 BodyError::TooLarge { .. } => (error.status(), "BODY_TOO_LARGE"),
                 BodyError::Silent { .. } | BodyError::TooSlow { .. } | BodyError::Broken => {
@@ -94,8 +109,10 @@ impl HttpError {
                 }
             },
             Self::OtherMethod(_) => (StatusCode::METHOD_NOT_ALLOWED, "METHOD_NOT_ALLOWED"),
-            Self::Denied(Denied::TooOften(_)) => (StatusCode::TOO_MANY_REQUESTS, "TOO_MANY_REQUESTS"),
-            Self::Unavailable | Self::Denied(Denied::Unavailable) => {
+            Self::TooManyOpen | Self::Denied(Denied::TooOften(_)) => {
+                (StatusCode::TOO_MANY_REQUESTS, "TOO_MANY_REQUESTS")
+            }
+            Self::Unavailable | Self::Stopping | Self::Denied(Denied::Unavailable) => {
                 (StatusCode::SERVICE_UNAVAILABLE, "SERVICE_UNAVAILABLE")
             }
         }
@@ -110,7 +127,7 @@ impl HttpError {
             Self::Denied(Denied::TooOften(wait)) => {
                 headers.insert(header::RETRY_AFTER, seconds(wait));
             }
-            Self::Unavailable | Self::Denied(Denied::Unavailable) => {
+            Self::Unavailable | Self::Stopping | Self::TooManyOpen | Self::Denied(Denied::Unavailable) => {
                 headers.insert(header::RETRY_AFTER, seconds(RETRY_AFTER));
             }
             Self::OtherMethod(allowed) => {
@@ -119,6 +136,18 @@ impl HttpError {
             _ => {}
         }
         response
+    }
+}
+
+impl HttpError {
+    /// Why the terminal that is named in the path can't be used.
+    pub(super) fn of_terminal(error: ClientError) -> HttpError {
+        match error.kind {
+            ErrorKind::NotFound => HttpError::NoTerminal,
+            ErrorKind::Forbidden => HttpError::TerminalOfOtherGroup,
+            ErrorKind::BadRequest => HttpError::BadRequest(error.message),
+            ErrorKind::InternalServerError => HttpError::Unavailable,
+        }
     }
 }
 

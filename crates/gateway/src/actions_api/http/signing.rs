@@ -21,6 +21,7 @@ use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use hmac::{Hmac, KeyInit as _, Mac as _};
 use relay::WallMs;
+use relay::actions::TransactionId;
 use sha2::{Digest as _, Sha256};
 
 use crate::ids::ApiSecret;
@@ -61,6 +62,16 @@ pub(super) enum SigningError {
          path without query as it is sent, x-timestamp, and the SHA-256 of the body in small hex digits."
     )]
     OtherSignature,
+}
+
+/// A name for a payment that was given none: whoever sends the same signed request again, means the same payment.
+///
+/// # Errors
+/// Never, but a name has to be one.
+pub(super) fn name_of(signature: &str) -> Result<TransactionId, SigningError> {
+    let digest = Sha256::digest(signature.as_bytes());
+    let name = format!("http-{}", hex(digest.first_chunk::<16>().map_or(&[], |part| part)));
+    TransactionId::parse(&name).ok_or(SigningError::OtherSignature)
 }
 
 impl Signed<'_> {

@@ -18,14 +18,13 @@ use axum::extract::rejection::PathRejection;
 use axum::extract::{Path, Request, State};
 use axum::http::header;
 use axum::response::{IntoResponse as _, Response};
-use nexo::Kept;
 use relay::WallMs;
 use relay::actions::{self, TransactionId};
 use serde::Serialize;
 use serde_json::value::RawValue;
 
-use super::ActionsHttp;
 use super::error::HttpError;
+use super::{ActionsHttp, raw};
 use crate::store::actions::{Transaction, TransactionStatus, Void};
 
 /// Why a transaction is `VOIDED`: there is one reason.
@@ -117,12 +116,4 @@ impl Shown {
             Void::None | Void::Done | Void::Failed => shown,
         })
     }
-}
-
-/// JSON as it is kept.
-fn raw(kept: &Kept) -> Result<Box<RawValue>, HttpError> {
-    serde_json::from_slice(kept.bytes()).map_err(|error| {
-        tracing::error!(%error, "a transaction's JSON can't be read back");
-        HttpError::Internal
-    })
 }

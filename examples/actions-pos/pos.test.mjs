@@ -1,0 +1,166 @@
+// What the example does, against a running `tillgate demo`: TILLGATE_READY_FILE is its ready file.
+
+import assert from "node:assert/strict";
+import { spawn } from "node:child_process";
+import { randomUUID } from "node:crypto";
+import { once } from "node:events";
+import { readFileSync } from "node:fs";
+import { after, test as define } from "node:test";
+import { setTimeout as wait } from "node:timers/promises";
+
+import WebSocket from "ws";
+
+import { Desktop, Refused, RequestError } from "./desktop.mjs";
+
+const READY_FILE = process.env.TILLGATE_READY_FILE;
+const { baseUrl, apiKeys } = JSON.parse(readFileSync(READY_FILE, "utf8"));
+const url = `${baseUrl.replace(/^http/, "ws")}/v1`;
+const TERMINAL = "TERM-001";
+
+/** Whatever hangs is ended. */
+const test = (name, run) => define(name, { timeout: 60_000 }, run);
+
+/** Desktops and sockets that are open, to be closed in the end. */
+const open = new Set();
+after(() => open.forEach((it) => it.close()));
+
+/** A till that connects again at once. */
+function till(deviceId, options = {}) {
+  const backoff = { first: 20, most: 200 };
+  const desktop = new Desktop({ url, apiKey: apiKeys.actionsDesktop, deviceId, backoff, ...options });
+  open.add(desktop);
+  return desktop;
+}
+
+/** A socket without the pattern around it. */
+async function socketOf(deviceId) {
+  const headers = { "x-api-key": apiKeys.actionsDesktop, "x-device-id": deviceId };
+  const socket = new WebSocket(url, { headers });
+  open.add(socket);
+  await once(socket, "open");
+  return socket;
+}
+
+/** The next frame with this action. */
+function frame(socket, action) {
+  return new Promise((resolve) => {
+    const take = (data) => {
+      const frame = JSON.parse(data);
+      if (frame.action !== action) return;
+      socket.off("message", take);
+      resolve(frame);
+    };
+    socket.on("message", take);
+  });
+}
+
+const paymentOf = (amount) => ({ transactionId: randomUUID(), amount, currency: "EUR", paymentMethod: "CARD" });
+
+/** Pays once the terminal is free: another test's payment may be on it. */
+async function payOnceFree(desktop, amount) {
+  for (;;) {
+    const paymentRequest = paymentOf(amount);
+    const answer = await desktop.pay(TERMINAL, paymentRequest);
+    if (answer.errorCode !== "PAYMENT_IN_PROGRESS") return { answer, paymentRequest };
+    await wait(100);
+  }
+}
+
+/** Runs pos.mjs; its exit code and what it has printed. */
+async function pos(...words) {
+  const child = spawn(process.execPath, ["pos.mjs", "--ready-file", READY_FILE, ...words], { stdio: "pipe" });
+  let [out, err] = ["", ""];
+  child.stdout.on("data", (text) => (out += text));
+  child.stderr.on("data", (text) => (err += text));
+  const [code] = await once(child, "close");
+  return { code, out, err };
+}
+
+test("the program lists terminals, pays, and says why a payment was declined", async () => {
+  const list = await pos();
+  assert.equal(list.code, 0, list.err);
+  assert.match(list.out, /^TERM-001 +online$/m);
+
+  const paid = await pos(TERMINAL, "12.50", "EUR");
+  assert.equal(paid.code, 0, paid.out + paid.err);
+  assert.match(paid.out, /: paid, authorization code \S+/);
+
+  const declined = await pos(TERMINAL, "11.24", "EUR");
+  assert.equal(declined.code, 1, declined.out + declined.err);
+  assert.match(declined.out, /: not paid, FAILED \S+: .*NOT_ENOUGH_BALANCE/);
+});
+
+test("an error rejects what was asked, and the connection stays", async () => {
+  const desktop = till("till-errors");
+  await desktop.open();
+  const unknown = desktop.pay("NOBODY", paymentOf("1.00"));
+  await assert.rejects(unknown, (error) => {
+    assert.ok(error instanceof RequestError);
+    assert.deepEqual([error.error, error.message], ["Not Found", "Terminal connection not found"]);
+    return true;
+  });
+  const names = (await desktop.terminals()).map(({ deviceId }) => deviceId);
+  assert.ok(names.includes(TERMINAL), names.join());
+});
+
+test("a wrong key is refused for good", async () => {
+  const desktop = till("till-wrong", { apiKey: "tg_key_wrong" });
+  await assert.rejects(desktop.open(), Refused);
+});
+
+test("a connection that breaks in mid-payment comes back, and so does the result", async () => {
+  const desktop = till("till-breaks");
+  let connections = 0;
+  desktop.on("connected", (socket) => {
+    connections += 1;
+    // Right after the payment has gone out: it may have been read, or not.
+    if (connections === 1) socket.on("pong", () => socket.terminate());
+  });
+  const opened = once(desktop, "connected");
+  desktop.open();
+  const [socket] = await opened;
+  const paying = payOnceFree(desktop, "15.00");
+  socket.ping();
+  const { answer, paymentRequest } = await paying;
+  assert.equal(answer.status, "SUCCESS");
+  assert.equal(answer.transactionId, paymentRequest.transactionId);
+  assert.ok(connections >= 2, `${connections} connections`);
+});
+
+test("a result that a till has missed is sent to it when it is back, and to no other", async () => {
+  const first = await socketOf("till-missing");
+  const paymentRequest = paymentOf("16.00");
+  const { transactionId } = paymentRequest;
+  const complete = frame(first, "paymentComplete");
+  first.send(JSON.stringify({ action: "payment", terminalId: TERMINAL, paymentRequest }));
+  first.send(JSON.stringify({ action: "ping" }));
+  await frame(first, "pong");
+  // The gateway has read the payment. Unless the terminal was busy, it takes two seconds.
+  const busy = await Promise.race([complete, wait(300)]);
+  assert.equal(busy, undefined, "the terminal was free");
+  first.terminate();
+
+  const other = await socketOf("till-other");
+  const others = [];
+  other.on("message", (data) => others.push(JSON.parse(data)));
+  const second = await socketOf("till-missing");
+  const { paymentResponse } = await frame(second, "paymentComplete");
+  assert.deepEqual([paymentResponse.transactionId, paymentResponse.status], [transactionId, "SUCCESS"]);
+  other.send(JSON.stringify({ action: "ping" }));
+  await frame(other, "pong");
+  assert.deepEqual(others.filter(({ action }) => action === "paymentComplete"), []);
+});
+
+test("a connection that says nothing any more is given up", async () => {
+  const desktop = till("till-deaf", { heartbeat: { every: 50, wait: 50 } });
+  const sockets = [];
+  desktop.on("connected", (socket) => sockets.push(socket));
+  await desktop.open();
+  // As if the network had gone: nothing comes in, and nobody says so.
+  sockets[0].pause();
+  const [reason] = await once(desktop, "disconnected");
+  assert.match(reason, /nothing was heard/);
+  while (sockets.length < 2) await once(desktop, "connected");
+  const names = (await desktop.terminals()).map(({ deviceId }) => deviceId);
+  assert.ok(names.includes(TERMINAL), names.join());
+});
