@@ -122,6 +122,12 @@ impl GatewayProcess {
         code.unwrap_or_else(|| panic!("no boarding code in {printed}")).to_owned()
     }
 
+    /// A new key for desktops of the group in which every terminal stands.
+    pub(crate) async fn desktop_key(&self) -> String {
+        let new = ["new", "--company", "SHOP", "--role", "actions-desktop", "--group", MERCHANT];
+        word(&self.run("key", &new).await, "tg_key_").to_owned()
+    }
+
     pub(crate) fn pos(&self, poi_id: &str) -> Pos {
         Pos::new(&self.base_url(), &self.key, poi_id)
     }

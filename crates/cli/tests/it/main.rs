@@ -11,6 +11,7 @@ mod installation;
 mod program;
 
 mod actions_wire;
+mod desktop;
 mod dice;
 mod gateway_process;
 mod odd_json;
@@ -26,6 +27,7 @@ mod actions_page;
 mod bytes;
 mod chaos;
 mod close_codes;
+mod desktops;
 mod disks;
 #[cfg(feature = "faults")]
 mod faults;

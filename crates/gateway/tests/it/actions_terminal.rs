@@ -87,6 +87,17 @@ impl ActionsTerminal {
         frame
     }
 
+    /// The text of the next frame with this action.
+    pub(crate) async fn next_text(&mut self, action: &str) -> String {
+        loop {
+            let text = self.text().await;
+            let frame: Value = serde_json::from_str(&text).unwrap();
+            if frame["action"] == action {
+                return text;
+            }
+        }
+    }
+
     /// The next text frame.
     pub(crate) async fn frame(&mut self) -> Value {
         serde_json::from_str(&self.text().await).unwrap()

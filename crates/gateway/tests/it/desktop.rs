@@ -1,5 +1,7 @@
 //! A desktop of the Actions API: frames in and out, and nothing else.
 
+use std::time::Duration;
+
 use futures_util::{SinkExt as _, StreamExt as _};
 use gateway::{ActionsKey, NewKey, Role};
 use serde_json::{Value, json};
@@ -87,8 +89,23 @@ impl Desktop {
     /// The next frame that does not tell of a terminal's coming or going, or the code and reason with which the connection was
     /// closed.
     pub(crate) async fn next_or_close(&mut self) -> Result<Value, Option<(u16, String)>> {
+        self.next_within(SOON).await
+    }
+
+    /// The same, for what takes its time; a `pong` that it has not asked for is left out.
+    pub(crate) async fn next_word(&mut self, patience: Duration) -> Value {
         loop {
-            match timeout(SOON, self.socket.next()).await.expect("a frame or an end") {
+            let frame =
+                self.next_within(patience).await.unwrap_or_else(|closed| panic!("closed: {closed:?}"));
+            if frame["action"] != "pong" {
+                return frame;
+            }
+        }
+    }
+
+    async fn next_within(&mut self, patience: Duration) -> Result<Value, Option<(u16, String)>> {
+        loop {
+            match timeout(patience, self.socket.next()).await.expect("a frame or an end") {
                 Some(Ok(Message::Text(text))) => {
                     let frame: Value = serde_json::from_str(text.as_str()).unwrap();
                     if frame["action"] != "terminalStatusUpdate" {

@@ -5,6 +5,7 @@ use std::time::Duration;
 use gateway::{ActionsSettings, Config};
 use serde_json::json;
 
+use crate::actions_terminal::{ACTIONS_POI, ActionsTerminal, terminal_key};
 use crate::desktop::{Desktop, desktop_key, desktop_key_of};
 use crate::scripted_terminal::ScriptedTerminal;
 use crate::support::{OTHER_COMPANY, POI, SOON, TestGateway, request};
@@ -63,12 +64,8 @@ async fn a_second_payment_at_a_busy_terminal_is_in_progress_and_the_first_goes_o
     terminal.received(&first).await;
     desktop.pay(POI, "T-2").await;
     let second = terminal.delivered().await;
-    let mut header = second.message["SaleToPOIRequest"]["MessageHeader"].clone();
-    header["MessageType"] = json!("Response");
-    let busy = json!({"SaleToPOIResponse": {"MessageHeader": header,
-        "PaymentResponse": {"Response": {"Result": "Failure", "ErrorCondition": "Busy"}}}});
     terminal.received(&second).await;
-    terminal.answer(&second, busy).await;
+    terminal.respond(&second, json!({"Response": {"Result": "Failure", "ErrorCondition": "Busy"}})).await;
     let told = desktop.completed().await;
     assert_eq!((&told["transactionId"], &told["status"]), (&json!("T-2"), &json!("FAILED")));
     assert_eq!(told["errorCode"], "PAYMENT_IN_PROGRESS");
@@ -383,4 +380,44 @@ async fn a_gateway_that_stops_lets_a_payment_end_and_tells_its_desktop() {
         assert_eq!(desktop.next_or_close().await.unwrap_err().expect("a close frame").0, 1001);
     });
     stopped.expect("it stops");
+}
+
+#[tokio::test]
+async fn an_actions_terminal_gets_what_the_desktop_wrote_byte_for_byte_and_its_connection() {
+    let gateway = TestGateway::new().await;
+    let terminal_key = terminal_key(&gateway, ACTIONS_POI, "TERM-001").await;
+    let mut terminal = ActionsTerminal::connect(&gateway, &terminal_key).await;
+    let key = desktop_key(&gateway, &["STORE_A"]).await;
+    let mut desktop = Desktop::connect(&gateway, &key, None).await;
+    let mut other = Desktop::connect(&gateway, &key, None).await;
+    let request = r#"{ "transactionId":"T\u002d1", "amount" : 12.50,"currency":"EUR","products":[{"id":"P1","price":"12.50"}]}"#;
+    desktop
+        .send(&format!(r#"{{"paymentRequest":{request},"terminalId":"TERM-001","action":"payment"}}"#))
+        .await;
+    let text = terminal.next_text("paymentRequest").await;
+    assert!(text.contains(&format!(r#""paymentRequest":{request},"#)), "{text}");
+    let frame: serde_json::Value = serde_json::from_str(&text).unwrap();
+    let asker = frame["desktopId"].as_str().unwrap();
+    assert!(asker.starts_with("c_"), "{text}");
+    // Another one meanwhile: the terminal takes one at a time.
+    other.pay("TERM-001", "T-2").await;
+    let told = other.completed().await;
+    assert_eq!((&told["status"], &told["errorCode"]), (&json!("FAILED"), &json!("PAYMENT_IN_PROGRESS")));
+    terminal
+        .send(json!({"action": "paymentResponse", "desktopId": asker,
+            "paymentResponse": {"transactionId": "T-1", "status": "SUCCESS", "authorizationCode": "A1"}}))
+        .await;
+    let frame = desktop.next().await;
+    assert_eq!((&frame["terminalId"], &frame["deviceId"]), (&json!("TERM-001"), &json!("TERM-001")));
+    let told = &frame["paymentResponse"];
+    assert_eq!((&told["status"], &told["authorizationCode"]), (&json!("SUCCESS"), &json!("A1")));
+    other.has_nothing().await;
+    // Called off at the terminal.
+    desktop.pay("TERM-001", "T-3").await;
+    terminal.next("paymentRequest").await;
+    terminal
+        .send(json!({"action": "paymentResponse", "paymentResponse": {"transactionId": "T-3", "status": "CANCELLED"}}))
+        .await;
+    assert_eq!(desktop.completed().await["status"], "CANCELLED");
+    gateway.stop().await;
 }

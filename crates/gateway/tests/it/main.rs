@@ -17,6 +17,7 @@ mod desktop;
 mod desktops;
 mod exchanges;
 mod http;
+mod late_successes;
 mod limits;
 mod published_schemas;
 mod scripted_terminal;

@@ -13,6 +13,19 @@ use crate::support::{SOON, TestGateway, client};
 /// One link of a boarded terminal. Dropping it breaks it off.
 pub(crate) struct ScriptedTerminal {
     socket: WebSocketStream<TcpStream>,
+    token: String,
+}
+
+/// One that was boarded and has no link.
+pub(crate) struct AwayTerminal {
+    token: String,
+}
+
+impl AwayTerminal {
+    /// The same one, back with these requests that it has not answered.
+    pub(crate) async fn back(&self, gateway: &TestGateway, has: &[&Delivered]) -> ScriptedTerminal {
+        ScriptedTerminal::hello(gateway, &self.token, 2, has).await
+    }
 }
 
 /// A request that came over the link.
@@ -29,17 +42,26 @@ impl ScriptedTerminal {
         let boarding = json!({"poiId": poi, "boardingCode": gateway.add(poi).await, "journalId": "j_1"});
         let board = client().post(format!("{}/terminal/v1/board", gateway.url())).json(&boarding);
         let boarded: Value = board.send().await.unwrap().json().await.unwrap();
+        ScriptedTerminal::hello(gateway, boarded["token"].as_str().expect("a token"), 1, &[]).await
+    }
+
+    /// Breaks its link off.
+    pub(crate) fn leave(self) -> AwayTerminal {
+        AwayTerminal { token: self.token }
+    }
+
+    async fn hello(gateway: &TestGateway, token: &str, attempt: u64, has: &[&Delivered]) -> ScriptedTerminal {
         let address = gateway.url().strip_prefix("http://").unwrap().to_owned();
         let mut request = format!("ws://{address}/terminal/v1/link").into_client_request().unwrap();
-        let token = format!("Bearer {}", boarded["token"].as_str().expect("a token"));
-        request.headers_mut().insert("Authorization", token.parse().unwrap());
+        request.headers_mut().insert("Authorization", format!("Bearer {token}").parse().unwrap());
         request.headers_mut().insert("Sec-WebSocket-Protocol", "tillgate.link.v1".parse().unwrap());
         let stream = TcpStream::connect(address).await.unwrap();
         let (socket, _) = tokio_tungstenite::client_async(request, stream).await.unwrap();
-        let mut terminal = ScriptedTerminal { socket };
+        let mut terminal = ScriptedTerminal { socket, token: token.to_owned() };
+        let resume: Vec<&str> = has.iter().map(|delivered| &*delivered.id).collect();
         terminal
-            .send(json!({"action": "hello", "linkVersion": 1, "journalId": "j_1", "attempt": 1,
-                "processId": "p_1", "resume": []}))
+            .send(json!({"action": "hello", "linkVersion": 1, "journalId": "j_1", "attempt": attempt,
+                "processId": format!("p_{attempt}"), "resume": resume}))
             .await;
         terminal.next("welcome").await;
         terminal
@@ -58,11 +80,15 @@ impl ScriptedTerminal {
 
     /// Answers it with success, and waits until that is recorded.
     pub(crate) async fn succeed(&mut self, delivered: &Delivered) {
+        self.respond(delivered, json!({"Response": {"Result": "Success"}})).await;
+    }
+
+    /// Answers it with this body of a response, and waits until that is recorded.
+    pub(crate) async fn respond(&mut self, delivered: &Delivered, body: Value) {
         let mut header = delivered.message["SaleToPOIRequest"]["MessageHeader"].clone();
         header["MessageType"] = json!("Response");
-        let body = format!("{}Response", header["MessageCategory"].as_str().unwrap());
-        let message = json!({"SaleToPOIResponse": {"MessageHeader": header, body: {"Response": {"Result": "Success"}}}});
-        self.answer(delivered, message).await;
+        let name = format!("{}Response", header["MessageCategory"].as_str().unwrap());
+        self.answer(delivered, json!({"SaleToPOIResponse": {"MessageHeader": header, name: body}})).await;
     }
 
     /// Answers it with this message, and waits until that is recorded.

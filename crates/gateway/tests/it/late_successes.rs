@@ -1,0 +1,147 @@
+//! A terminal stays away for longer than its desktop waits, and comes back with the money taken (E25). All of it in one test, for
+//! each takes the minute that a terminal may be gone.
+
+use std::time::Duration;
+
+use serde_json::{Value, json};
+
+use crate::actions_terminal::{ACTIONS_POI, ActionsTerminal, terminal_key};
+use crate::desktop::{Desktop, desktop_key};
+use crate::scripted_terminal::ScriptedTerminal;
+use crate::support::TestGateway;
+
+/// The minute, and time for a busy machine.
+const A_MINUTE: Duration = Duration::from_secs(90);
+
+#[tokio::test]
+async fn a_late_success_is_voided_where_it_can_be_and_told_as_late_where_it_can_not() {
+    let gateway = TestGateway::new().await;
+    let key = desktop_key(&gateway, &["STORE_A"]).await;
+    tokio::join!(
+        on_a_link_terminal(&gateway, &key),
+        on_a_link_terminal_that_refuses_to_void(&gateway, &key),
+        on_an_acknowledging_terminal(&gateway, &key),
+        on_a_plain_terminal(&gateway, &key),
+    );
+    gateway.stop().await;
+}
+
+async fn on_a_link_terminal(gateway: &TestGateway, key: &str) {
+    let mut terminal = ScriptedTerminal::connect(gateway, "V400m-100000001").await;
+    let mut desktop = Desktop::connect(gateway, key, Some("till-1")).await;
+    desktop.pay("V400m-100000001", "L-1").await;
+    let payment = terminal.delivered().await;
+    terminal.received(&payment).await;
+    let away = terminal.leave();
+    is_not_known(&mut desktop, "L-1").await;
+    // Who asks again hears the same, and has not read any success by that.
+    desktop.pay("V400m-100000001", "L-1").await;
+    is_not_known(&mut desktop, "L-1").await;
+
+    let mut terminal = away.back(gateway, &[&payment]).await;
+    terminal.respond(&payment, paid()).await;
+    let void = terminal.delivered().await;
+    let request = &void.message["SaleToPOIRequest"];
+    assert_eq!(request["MessageHeader"]["MessageCategory"], "Reversal");
+    let original = &request["ReversalRequest"]["OriginalPOITransaction"]["POITransactionID"];
+    assert_eq!(original["TransactionID"], "4yQe001", "{request}");
+    terminal.received(&void).await;
+    // Nothing is told before it is done, whoever asks.
+    desktop.pay("V400m-100000001", "L-1").await;
+    desktop.has_nothing().await;
+    terminal.respond(&void, json!({"Response": {"Result": "Success"}})).await;
+    let told = desktop.next_word(A_MINUTE).await;
+    assert_eq!((&told["action"], &told["transactionId"]), (&json!("paymentVoided"), &json!("L-1")), "{told}");
+    assert_eq!(told["groupId"], "STORE_A");
+    assert!(told["voidedAt"].is_string() && told["voidReason"].is_string(), "{told}");
+    desktop.has_nothing().await;
+    drop(desktop);
+    Desktop::connect(gateway, key, Some("till-1")).await.has_nothing().await;
+}
+
+async fn on_a_link_terminal_that_refuses_to_void(gateway: &TestGateway, key: &str) {
+    let mut terminal = ScriptedTerminal::connect(gateway, "V400m-100000002").await;
+    let mut desktop = Desktop::connect(gateway, key, Some("till-2")).await;
+    desktop.pay("V400m-100000002", "R-1").await;
+    let payment = terminal.delivered().await;
+    terminal.received(&payment).await;
+    let away = terminal.leave();
+    is_not_known(&mut desktop, "R-1").await;
+    let mut terminal = away.back(gateway, &[&payment]).await;
+    terminal.respond(&payment, paid()).await;
+    let void = terminal.delivered().await;
+    terminal.received(&void).await;
+    terminal.respond(&void, json!({"Response": {"Result": "Failure", "ErrorCondition": "Refusal"}})).await;
+    is_late(&mut desktop, "R-1").await;
+}
+
+async fn on_an_acknowledging_terminal(gateway: &TestGateway, key: &str) {
+    let own = terminal_key(gateway, "ACT1-000000002", "TERM-002").await;
+    let mut terminal = ActionsTerminal::resume(gateway, &own, &[]).await;
+    let mut desktop = Desktop::connect(gateway, key, Some("till-3")).await;
+    desktop.pay("TERM-002", "A-1").await;
+    terminal.next("paymentRequest").await;
+    terminal.send(json!({"action": "paymentReceived", "transactionId": "A-1"})).await;
+    drop(terminal);
+    is_not_known(&mut desktop, "A-1").await;
+    let mut terminal = ActionsTerminal::resume(gateway, &own, &["A-1"]).await;
+    terminal.send(success("A-1")).await;
+    terminal.next("paymentRecorded").await;
+    assert_eq!(terminal.next("voidRequest").await["transactionId"], "A-1");
+    terminal.send(json!({"action": "voidReceived", "transactionId": "A-1"})).await;
+    terminal.send(json!({"action": "voidResponse", "transactionId": "A-1", "status": "SUCCESS"})).await;
+    terminal.next("voidRecorded").await;
+    let told = desktop.next_word(A_MINUTE).await;
+    assert_eq!((&told["action"], &told["transactionId"]), (&json!("paymentVoided"), &json!("A-1")), "{told}");
+    assert_eq!((&told["terminalId"], &told["deviceId"]), (&json!("TERM-002"), &json!("TERM-002")));
+}
+
+async fn on_a_plain_terminal(gateway: &TestGateway, key: &str) {
+    let own = terminal_key(gateway, ACTIONS_POI, "TERM-001").await;
+    let mut terminal = ActionsTerminal::connect(gateway, &own).await;
+    let mut desktop = Desktop::connect(gateway, key, Some("till-4")).await;
+    desktop.pay("TERM-001", "P-1").await;
+    terminal.next("paymentRequest").await;
+    drop(terminal);
+    is_not_known(&mut desktop, "P-1").await;
+    let mut terminal = ActionsTerminal::connect(gateway, &own).await;
+    terminal.send(success("P-1")).await;
+    is_late(&mut desktop, "P-1").await;
+}
+
+/// The desktop hears that nobody knows.
+async fn is_not_known(desktop: &mut Desktop, transaction: &str) {
+    let told = desktop.next_word(A_MINUTE).await;
+    let response = &told["paymentResponse"];
+    assert_eq!(
+        (&told["action"], &response["transactionId"]),
+        (&json!("paymentComplete"), &json!(transaction)),
+        "{told}"
+    );
+    assert_eq!(
+        (&response["status"], &response["errorCode"]),
+        (&json!("FAILED"), &json!("TERMINAL_UNREACHABLE"))
+    );
+}
+
+/// The desktop hears that the money was taken after all, and stays taken.
+async fn is_late(desktop: &mut Desktop, transaction: &str) {
+    let told = desktop.next_word(A_MINUTE).await;
+    let response = &told["paymentResponse"];
+    assert_eq!(
+        (&told["action"], &response["transactionId"]),
+        (&json!("paymentComplete"), &json!(transaction)),
+        "{told}"
+    );
+    assert_eq!((&response["status"], &told["late"]), (&json!("SUCCESS"), &json!(true)), "{told}");
+    desktop.has_nothing().await;
+}
+
+fn paid() -> Value {
+    json!({"Response": {"Result": "Success"},
+        "POIData": {"POITransactionID": {"TransactionID": "4yQe001", "TimeStamp": "2026-11-20T09:15:09.000Z"}}})
+}
+
+fn success(transaction: &str) -> Value {
+    json!({"action": "paymentResponse", "paymentResponse": {"transactionId": transaction, "status": "SUCCESS"}})
+}
