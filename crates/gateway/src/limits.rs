@@ -31,7 +31,8 @@ pub struct Limits {
     /// How many of them may come at once after a pause: 1 to 10,000,000.
     #[serde(deserialize_with = "requests_burst")]
     pub requests_burst: u32,
-    /// Requests of one API credential that wait for a terminal: 1 to 1,000,000. Each holds a socket for up to 150 s.
+    /// Requests of one API credential that wait for a terminal: 1 to 1,000,000. Each holds a socket for up to 150 s. Payments of
+    /// desktops that have no end yet are counted apart, to the same number.
     #[serde(deserialize_with = "exchanges_per_key")]
     pub exchanges_per_key: u32,
     /// Open exchanges of one terminal: 1 to 64. One runs, and the rest would hear *busy* anyway. Abort and TransactionStatus

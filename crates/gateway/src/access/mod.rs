@@ -20,7 +20,7 @@ use hyper::header::AUTHORIZATION;
 use crate::clock::Clock;
 use crate::ids::sha256;
 use crate::limits::Limits;
-use crate::store::{Credential, KeyHash, PasswordHash, Store};
+use crate::store::{Credential, CredentialId, KeyHash, PasswordHash, Store};
 
 pub(crate) use caller::Caller;
 pub(crate) use pass::{Pass, Passes};
@@ -96,6 +96,14 @@ impl Access {
         let caller = self.identify(shown).await?;
         self.rate.take(&caller.credential, self.clock.now().mono).map_err(Denied::TooOften)?;
         Ok(caller)
+    }
+
+    /// Counts one request more of a caller whose connection stands.
+    ///
+    /// # Errors
+    /// [`Denied::TooOften`].
+    pub(crate) fn pace(&self, credential: &CredentialId) -> Result<(), Denied> {
+        self.rate.take(credential, self.clock.now().mono).map_err(Denied::TooOften)
     }
 
     async fn identify(&self, shown: Shown) -> Result<Arc<Caller>, Denied> {

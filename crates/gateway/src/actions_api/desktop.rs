@@ -37,6 +37,9 @@ const LISTS_MAX: usize = 16;
 /// How long what is on its way to a desktop may take when the gateway stops.
 const LAST_WORDS_MAX: Duration = Duration::from_secs(1);
 
+/// What a client hears that asks too often. Ours: the page has no word for it.
+const TOO_OFTEN: &str = "Too many requests with this API key (limit requests_per_second). Nothing was begun.";
+
 /// Why the connection was displaced.
 const REPLACED: &str = "REPLACED_BY_NEW_CONNECTION";
 
@@ -211,19 +214,28 @@ impl Session {
         match frame {
             FromClient::Ping => self.write(ToClient::Pong { timestamp: rfc3339(now.wall) }.encode()).await,
             FromClient::Pong => Ok(()),
-            FromClient::GetTerminals if self.lists_wanted < LISTS_MAX => {
-                self.lists_wanted += 1;
-                Ok(())
-            }
-            FromClient::GetTerminals => self.refuse(ClientError::FAILED).await,
+            FromClient::GetTerminals => match self.pace() {
+                Ok(()) if self.lists_wanted < LISTS_MAX => {
+                    self.lists_wanted += 1;
+                    Ok(())
+                }
+                Ok(()) => self.refuse(ClientError::FAILED).await,
+                Err(error) => self.refuse(error).await,
+            },
             FromClient::Payment { terminal_id, payment_request } => {
-                match pay::read(&payment_request, now.wall) {
+                match pay::read(&payment_request, now.wall).and_then(|ask| self.pace().map(|()| ask)) {
                     Ok(ask) => self.pay(terminal_id, ask).await,
                     Err(error) => self.refuse(error).await,
                 }
             }
             other => self.refuse(ClientError::only_terminals(other.action())).await,
         }
+    }
+
+    /// What asks for work is counted among the requests of its credential.
+    fn pace(&self) -> Result<(), ClientError> {
+        let paced = self.api.access.pace(&self.visitor.caller.credential);
+        paced.map_err(|_| ClientError::bad_request(TOO_OFTEN))
     }
 
     async fn pay(&mut self, terminal_id: Box<str>, ask: relay::actions::PaymentAsk) -> Result<(), Closing> {
@@ -308,11 +320,8 @@ impl Session {
         let mut notes = Vec::new();
         for word in words {
             self.write(word.frame.clone()).await?;
-            let note = self.api.payments.told(word);
-            match is_more {
-                true => notes.push(note),
-                false => drop(self.api.tasks.spawn(note)),
-            }
+            // By a task of its own, so that it comes to its end whatever becomes of this socket.
+            notes.push(self.api.tasks.spawn(self.api.payments.told(word)));
         }
         if is_more {
             self.errand = Some(Box::pin(async move {

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use gateway::{ActionsSettings, Config};
+use gateway::{ActionsSettings, Config, Limits};
 use serde_json::json;
 
 use crate::actions_terminal::{ACTIONS_POI, ActionsTerminal, terminal_key};
@@ -339,6 +339,32 @@ async fn the_twentieth_error_within_ten_seconds_closes_the_connection() {
         assert_eq!(desktop.next().await["error"], "Bad Request");
     }
     assert_eq!(desktop.next_or_close().await.unwrap_err().expect("a close frame").0, 1008);
+    gateway.stop().await;
+}
+
+#[tokio::test]
+async fn a_desktop_that_asks_too_often_hears_so_and_its_connection_stays_open() {
+    let limits = Limits { requests_per_second: 1, requests_burst: 4, ..Limits::default() };
+    let gateway = TestGateway::configured(Config { limits, ..Config::default() }).await;
+    let key = desktop_key(&gateway, &["STORE_A"]).await;
+    let mut desktop = Desktop::connect(&gateway, &key, None).await;
+    for _ in 0..15 {
+        desktop.send(r#"{"action":"getTerminals"}"#).await;
+    }
+    let (mut lists, mut errors) = (0, 0);
+    for _ in 0..15 {
+        let frame = desktop.next().await;
+        match frame["message"].as_str() {
+            None => lists += 1,
+            Some(text) => {
+                assert!(text.contains("limit requests_per_second"), "{text}");
+                errors += 1;
+            }
+        }
+    }
+    // The connection itself was the first request.
+    assert!(lists >= 3 && errors >= 1, "{lists} lists, {errors} errors");
+    desktop.has_nothing().await;
     gateway.stop().await;
 }
 

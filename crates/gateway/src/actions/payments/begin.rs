@@ -206,6 +206,10 @@ impl Payments {
         connection: Option<&ConnectionId>,
         called: &str,
     ) -> Beginning {
+        if found.is_open() {
+            // A gateway that has just started may not have come to it yet.
+            self.take_up((*found).clone());
+        }
         let mut is_told_now = found.edition > Edition::default();
         let mut in_hand = self.in_hand();
         let followed = in_hand.transactions.get_mut(&found.seq).map(|one| {

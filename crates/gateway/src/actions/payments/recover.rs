@@ -35,7 +35,11 @@ impl Payments {
         }
     }
 
-    fn take_up(self: &Arc<Self>, row: Transaction) {
+    /// Follows a transaction of an earlier run, if nobody does yet.
+    pub(super) fn take_up(self: &Arc<Self>, row: Transaction) {
+        if self.in_hand().transactions.contains_key(&row.seq) {
+            return;
+        }
         let Transaction { seq, facts, edition, void, .. } = row;
         let now = self.presence.clock().now();
         // What was kept has a name.

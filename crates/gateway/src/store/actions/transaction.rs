@@ -85,6 +85,13 @@ pub(crate) struct Transaction {
     pub(crate) voided: Option<WallMs>,
 }
 
+impl Transaction {
+    /// Whether somebody has to go on with it: it has no end, or is being voided.
+    pub(crate) fn is_open(&self) -> bool {
+        self.completed.is_none() || self.void == Void::Pending
+    }
+}
+
 /// How a transaction stands, in the words of the API.
 ///
 /// Source: the Actions API's HTTP sibling, `GET /v1/transactions/{transactionId}`.
