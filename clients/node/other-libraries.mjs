@@ -10,7 +10,8 @@ import { demo, NOT_DELIVERED, serviceOf, UNKNOWN_POI, WAIT_MAX_MS } from "./case
 import { abort, diagnosis, payment, transactionStatus } from "./messages.mjs";
 
 const POI = "V400m-324688179";
-const OTHER_POI = "S1F2-000158215131748";
+/** All that are connected, sorted; the first one speaks the Actions API. */
+const CONNECTED = ["ACT1-000000001", "S1F2-000158215131748", POI];
 const MERCHANT = "DEMO_MERCHANT_EU";
 const { terminalApi, cloudDevice, management } = demo.apiKeys;
 
@@ -54,7 +55,7 @@ describe("Java 43", () => {
 
   test("/connectedTerminals lists, and its errors have a message and a code", async () => {
     const list = await post("/connectedTerminals", { merchantAccount: MERCHANT });
-    assert.deepEqual(message(list).uniqueTerminalIds, [OTHER_POI, POI]);
+    assert.deepEqual(message(list).uniqueTerminalIds, CONNECTED);
     const foreign = await post("/connectedTerminals", { merchantAccount: "NO_SUCH_MERCHANT" });
     assert.throws(() => message(foreign), { message: "Invalid Merchant Account ErrorCode: 901" });
     const missing = await post("/connectedTerminals", {});
@@ -138,7 +139,7 @@ describe("PHP 30", () => {
 
   test("getConnectedTerminals", async () => {
     const { uniqueTerminalIds } = result(await post("/connectedTerminals", { merchantAccount: MERCHANT }));
-    assert.deepEqual(uniqueTerminalIds, [OTHER_POI, POI]);
+    assert.deepEqual(uniqueTerminalIds, CONNECTED);
   });
 
   test("errors have all that is read of them", async () => {
@@ -172,7 +173,7 @@ describe("Ruby 12", () => {
     assert.deepEqual(result(await post("/sync", abortOfNothing())), {});
     assert.deepEqual(result(await post("/async", abortOfNothing())), {});
     const list = result(await post("/connectedTerminals", { merchantAccount: MERCHANT }));
-    assert.deepEqual(list, { uniqueTerminalIds: [OTHER_POI, POI] });
+    assert.deepEqual(list, { uniqueTerminalIds: CONNECTED });
   });
 
   test("errors are raised by their status, with a text and a code", async () => {

@@ -77,7 +77,11 @@ const KEYS: [Key; 8] = [
     Key::new("terminalApi", &[TERMINAL_API]),
     Key::new("cloudDevice", &[CLOUD_DEVICE]),
     Key::new("management", &[MANAGEMENT]),
-    Key { merchant: Some(fleet::US), ..Key::new("otherMerchant", &[TERMINAL_API, CLOUD_DEVICE, MANAGEMENT]) },
+    Key {
+        merchant: Some(fleet::US),
+        actions: Actions::Desktop(fleet::US),
+        ..Key::new("otherMerchant", &[TERMINAL_API, CLOUD_DEVICE, MANAGEMENT, ACTIONS_DESKTOP])
+    },
     Key {
         company: fleet::OTHER_COMPANY,
         actions: Actions::Desktop(fleet::OTHER_MERCHANT),

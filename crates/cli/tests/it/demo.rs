@@ -53,10 +53,10 @@ fn the_ready_file_is_complete_and_private() {
 }
 
 #[test]
-fn both_boarded_terminals_are_connected_when_it_is_ready() {
+fn all_boarded_terminals_are_connected_when_it_is_ready() {
     let demo = Demo::start();
     let list = stdout(&demo.ask(&["terminals", "--once"]));
-    assert_eq!(list, "S1F2-000158215131748\nV400m-324688179\n");
+    assert_eq!(list, "ACT1-000000001\nS1F2-000158215131748\nV400m-324688179\n");
 }
 
 /// A client that trusts the demo's CA and nothing else.
@@ -112,14 +112,14 @@ async fn keys_for_other_accounts_reach_none_of_the_connected_terminals() {
         let list = answer.json::<Value>().await.unwrap()["uniqueTerminalIds"].take();
         (status, list.as_array().map(Vec::len))
     };
-    assert_eq!(connected("terminalApi", "DEMO_MERCHANT_EU").await, (200, Some(2)));
+    assert_eq!(connected("terminalApi", "DEMO_MERCHANT_EU").await, (200, Some(3)));
     assert_eq!(connected("terminalApi", "DEMO_MERCHANT_US").await, (200, Some(0)));
     assert_eq!(connected("otherMerchant", "DEMO_MERCHANT_EU").await, (403, None));
     assert_eq!(connected("otherMerchant", "DEMO_MERCHANT_US").await, (200, Some(0)));
     assert_eq!(connected("otherCompany", "DEMO_MERCHANT_EU").await, (403, None));
     assert_eq!(connected("otherCompany", "DEMO_MERCHANT_US").await, (403, None));
     assert_eq!(connected("management", "DEMO_MERCHANT_EU").await, (403, None));
-    assert_eq!(connected("cloudDevice", "DEMO_MERCHANT_EU").await, (200, Some(2)));
+    assert_eq!(connected("cloudDevice", "DEMO_MERCHANT_EU").await, (200, Some(3)));
 
     let devices = async |key: &str| {
         let path = "/v1/merchants/DEMO_MERCHANT_EU/connectedDevices";
@@ -406,7 +406,7 @@ fn arrivals_and_departures_are_shown_as_they_happen() {
     let (poi, code) = (entry["poiId"].as_str().unwrap(), entry["boardingCode"].as_str().unwrap());
     let url = demo.ready["baseUrl"].as_str().unwrap();
     let mut watch = Lines::of(watch);
-    watch.until("2 connected");
+    watch.until("3 connected");
     let mut command = tillgate();
     command.args(["terminal", "--url", url, "--poi-id", poi, "--boarding-code", code]);
     let terminal = Running::start(command.arg("--data-dir").arg(demo.dir.path().join("journal")));
