@@ -9,7 +9,7 @@ use crate::wire_terminal::{Incoming, WireLink, WireTerminal, approved};
 #[tokio::test]
 async fn a_gateway_that_is_killed_in_mid_payment_tells_the_result_once_to_the_desktop_that_asked() {
     let mut gateway = GatewayProcess::start().await;
-    let key = gateway.desktop_key().await;
+    let key = gateway.actions_desktop_key().await;
     let code = gateway.boarding_code(POI).await;
     let terminal = WireTerminal::board(&gateway.base_url(), POI, &code, "j_1").await;
     let mut link = terminal.welcomed(1, "p_1").await;

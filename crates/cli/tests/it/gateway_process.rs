@@ -122,10 +122,17 @@ impl GatewayProcess {
         code.unwrap_or_else(|| panic!("no boarding code in {printed}")).to_owned()
     }
 
-    /// A new key for desktops of the group in which every terminal stands.
-    pub(crate) async fn desktop_key(&self) -> String {
-        let new = ["new", "--company", "SHOP", "--role", "actions-desktop", "--group", MERCHANT];
-        word(&self.run("key", &new).await, "tg_key_").to_owned()
+    /// A key for this terminal of the Actions API, which becomes one of the fleet.
+    pub(crate) async fn actions_terminal_key(&self, poi_id: &str, device_id: &str) -> String {
+        let role = ["new", "--company", "SHOP", "--role", "actions-terminal", "--group", MERCHANT];
+        let terminal = ["--poi-id", poi_id, "--device-id", device_id];
+        word(&self.run("key", &[&role[..], &terminal].concat()).await, "tg_key_").to_owned()
+    }
+
+    /// A key for desktops of the Actions API, of the group that all terminals are in.
+    pub(crate) async fn actions_desktop_key(&self) -> String {
+        let role = ["new", "--company", "SHOP", "--role", "actions-desktop", "--group", MERCHANT];
+        word(&self.run("key", &role).await, "tg_key_").to_owned()
     }
 
     pub(crate) fn pos(&self, poi_id: &str) -> Pos {

@@ -24,6 +24,7 @@ mod websocket;
 mod wire_terminal;
 
 mod actions_page;
+mod actions_terminals;
 mod bytes;
 mod chaos;
 mod close_codes;
