@@ -1,5 +1,7 @@
 //! A machine that speaks the Actions dialect.
 
+mod shuffled;
+
 use relay::actions::{FromClient, PaymentStatus, ToClient, TransactionId};
 use relay::terminal::ExecutionKind;
 
