@@ -1,12 +1,12 @@
-//! The official Node library against a running `tillgate demo`, over HTTPS, with the demo's CA trusted and nothing
-//! switched off.
+//! Programs in Node against a running `tillgate demo`: the official library, over HTTPS, with the demo's CA trusted and
+//! nothing switched off; and the example of a POS on the Actions API.
 //!
-//! The tests are in `clients/node/`. They run from a copy in `target/node/`, beside the packages that npm puts there, so
-//! that nothing is installed into the checkout itself.
+//! The tests are in `clients/node/` and `examples/actions-pos/`. They run from copies below `target/`, beside the packages that
+//! npm puts there, so that nothing is installed into the checkout itself.
 
 use std::fs;
 use std::path::{Path, PathBuf};
-use std::process::Child;
+use std::process::{Child, Command};
 use std::thread;
 use std::time::{Duration, Instant};
 
@@ -21,6 +21,16 @@ use crate::workspace::{Log, Workspace};
 const NPM_FILES: [&str; 3] = ["package.json", LOCK_FILE, ".npmrc"];
 const LOCK_FILE: &str = "package-lock.json";
 
+/// A folder of the checkout that npm installs and Node runs, and where below `target/` it is copied to.
+#[derive(Clone, Copy)]
+struct Package {
+    source: &'static str,
+    copy: &'static str,
+}
+
+const LIBRARY: Package = Package { source: "clients/node", copy: "node" };
+const ACTIONS_POS: Package = Package { source: "examples/actions-pos", copy: "actions-pos" };
+
 /// How long a demo may take to get ready: it takes about a second, and a laden machine many times that.
 const READY_MAX: Duration = Duration::from_secs(60);
 
@@ -29,20 +39,23 @@ const END_MAX: Duration = Duration::from_secs(15);
 
 const POLL: Duration = Duration::from_millis(50);
 
-/// Builds the program, installs the library, starts a demo, and runs the tests against it.
+/// Builds the program, installs what the tests need, starts a demo, and runs the tests against it.
 pub(crate) fn run(workspace: &Workspace, log: &Log) -> Result<Verdict> {
     if !log.run(&mut workspace.cargo(["build", "--bin", "tillgate"]))? {
         return Ok(Verdict::new(false, None));
     }
-    let folder = workspace.folder("node")?;
-    install(workspace, log, &folder)?;
+    let folder = LIBRARY.install(workspace, log)?;
+    let example_folder = ACTIONS_POS.install(workspace, log)?;
     let demo = Demo::start(workspace, folder.join("demo.json"))?;
-    let mut tests = workspace.command("node");
-    tests.arg("run.mjs").arg(&demo.ready_file).arg(workspace.path("docs/clients.md")).current_dir(&folder);
-    let passed = log.run(&mut tests)?;
+    let mut library = workspace.command("node");
+    library.arg("run.mjs").arg(&demo.ready_file).arg(workspace.path("docs/clients.md")).current_dir(&folder);
+    let mut example = workspace.command("node");
+    example.args(["--test", "--test-reporter=tap"]).env("TILLGATE_READY_FILE", &demo.ready_file);
+    let library = run_tests(log, &mut library)?;
+    let example = run_tests(log, example.current_dir(&example_folder))?;
     demo.stop()?;
-    let tally = Tally::of_tap(&log.text()?);
-    ensure!(tally.is_some() || !passed, "the tests passed, but their summary cannot be read");
+    let passed = library.0 && example.0;
+    let tally = library.1.zip(example.1).map(|(library, example)| library + example);
     println!(
         "every call, its answer, and what the library made of it: {}",
         folder.join("calls.md").display()
@@ -50,9 +63,25 @@ pub(crate) fn run(workspace: &Workspace, log: &Log) -> Result<Verdict> {
     Ok(Verdict::new(passed, tally))
 }
 
-/// Copies the tests, and lets npm install exactly what the lock file says, unless that has been done.
-fn install(workspace: &Workspace, log: &Log, folder: &Path) -> Result<()> {
-    let source = workspace.path("clients/node");
+/// Whether they passed, and what they have counted.
+fn run_tests(log: &Log, tests: &mut Command) -> Result<(bool, Option<Tally>)> {
+    let before = log.text()?.len();
+    let passed = log.run(tests)?;
+    let tally = log.text()?.get(before..).and_then(Tally::of_tap);
+    ensure!(tally.is_some() || !passed, "the tests passed, but their summary cannot be read");
+    Ok((passed, tally))
+}
+
+impl Package {
+    /// Copies it, and lets npm install exactly what the lock file says, unless that has been done. Its folder.
+    fn install(self, workspace: &Workspace, log: &Log) -> Result<PathBuf> {
+        let folder = workspace.folder(self.copy)?;
+        install(workspace, log, &workspace.path(self.source), &folder)?;
+        Ok(folder)
+    }
+}
+
+fn install(workspace: &Workspace, log: &Log, source: &Path, folder: &Path) -> Result<()> {
     let mut packages = NPM_FILES.map(str::to_owned).to_vec();
     for entry in fs::read_dir(folder).with_context(|| cannot("read", folder))? {
         let path = entry?.path();
@@ -60,7 +89,7 @@ fn install(workspace: &Workspace, log: &Log, folder: &Path) -> Result<()> {
             fs::remove_file(&path).with_context(|| cannot("remove", &path))?;
         }
     }
-    for entry in fs::read_dir(&source).with_context(|| cannot("read", &source))? {
+    for entry in fs::read_dir(source).with_context(|| cannot("read", source))? {
         let name = entry?.file_name();
         packages.extend(name.into_string().ok().filter(|name| name.ends_with(".mjs")));
     }
@@ -77,7 +106,8 @@ fn install(workspace: &Workspace, log: &Log, folder: &Path) -> Result<()> {
     let mut npm = workspace.command("npm");
     ensure!(
         log.run(npm.args(["ci", "--no-progress"]).current_dir(folder))?,
-        "npm could not install the library"
+        "npm could not install the packages of {}",
+        source.display()
     );
     fs::write(&installed, wanted).with_context(|| cannot("write", &installed))
 }

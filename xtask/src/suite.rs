@@ -41,7 +41,7 @@ pub(crate) enum Suite {
     Simulation,
     /// Each deliberate fault does harm, and the simulator finds those of the rules
     Mutants,
-    /// The official Node library gets along with a running demo
+    /// The official Node library and the example of an Actions POS get along with a running demo
     Node,
 }
 
