@@ -105,7 +105,12 @@ impl Demo {
             data_dir: data.path().to_owned(),
             drain_max: DRAIN_MAX,
             limits: Limits::default().with_rates_raised(100),
-            actions: ActionsSettings { allow_key_in_query: true, ..ActionsSettings::default() },
+            // "null" is a page that was opened from a file, such as that of examples/actions-pos.
+            actions: ActionsSettings {
+                allow_key_in_query: true,
+                origins: vec!["null".parse()?],
+                ..ActionsSettings::default()
+            },
             ..Config::default()
         };
         let running = gateway::start(config).await.map_err(|error| {
