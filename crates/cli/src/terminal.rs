@@ -173,18 +173,18 @@ impl Terminal {
                         _ => continue,
                     };
                     handle.stop().await;
-                    tell(&poi, &mut executions, &mut told);
+                    tell(&poi, speaks_actions, &mut executions, &mut told);
                     return Ok(ExitCode::from(code));
                 }
                 changed = executions.changed() => {
                     changed.context("the terminal has ended by itself")?;
-                    tell(&poi, &mut executions, &mut told);
+                    tell(&poi, speaks_actions, &mut executions, &mut told);
                 }
                 () = signals.next() => break,
             }
         }
         let farewell = signals.unless_again(handle.stop()).await;
-        tell(&poi, &mut executions, &mut told);
+        tell(&poi, speaks_actions, &mut executions, &mut told);
         match farewell {
             Farewell::Done => {
                 println!("{}  {poi}  ended", clock::time_of_day());
@@ -226,7 +226,12 @@ fn say(poi: &PoiId, state: &State) {
 }
 
 /// Says what was done with money since `told`, the last delivery that it was said of.
-fn tell(poi: &PoiId, executions: &mut watch::Receiver<Vec<Execution>>, told: &mut Option<DeliveryId>) {
+fn tell(
+    poi: &PoiId,
+    speaks_actions: bool,
+    executions: &mut watch::Receiver<Vec<Execution>>,
+    told: &mut Option<DeliveryId>,
+) {
     let new = since(told.as_ref(), &executions.borrow_and_update()).to_vec();
     for execution in new {
         let what = match execution.kind {
@@ -234,8 +239,13 @@ fn tell(poi: &PoiId, executions: &mut watch::Receiver<Vec<Execution>>, told: &mu
             ExecutionKind::Reversal { .. } => paint::stdout("given back", paint::YELLOW),
         };
         let amount = pay::shown(execution.amount, &execution.currency);
-        let service = execution.service.map_or(String::new(), |service| format!(", ServiceID {service}"));
-        println!("{}  {poi}  {what} {amount}{service}", clock::time_of_day());
+        // In the Actions dialect no ServiceID travels: the one in here is the terminal's own.
+        let named = match (speaks_actions, execution.service, execution.sale_transaction) {
+            (true, _, Some(transaction)) => format!(", transaction {transaction}"),
+            (false, Some(service), _) => format!(", ServiceID {service}"),
+            _ => String::new(),
+        };
+        println!("{}  {poi}  {what} {amount}{named}", clock::time_of_day());
         *told = Some(execution.delivery);
     }
 }

@@ -61,7 +61,7 @@ impl Shop {
 #[tokio::test]
 async fn a_till_pays_at_an_actions_terminal_like_at_any_other() {
     for habit in [ACKNOWLEDGING, PLAIN] {
-        let shop = Shop::open(habit, AT_ONCE).await;
+        let mut shop = Shop::open(habit, AT_ONCE).await;
         assert_eq!(shop.pos.pay(FIRST, SALE).await, Heard::Success);
         assert_eq!(shop.pos.pay(FIRST, SALE).await, Heard::Success, "the same request once more");
         assert_eq!(shop.pos.ask(FIRST).await, Heard::Success);
@@ -70,6 +70,11 @@ async fn a_till_pays_at_an_actions_terminal_like_at_any_other() {
         let sales: Vec<_> = executions.iter().map(|done| done.sale_transaction.as_deref()).collect();
         assert_eq!(sales, [Some(SALE), Some("sale-2")], "{habit:?}");
         assert_eq!(executions[0].amount.to_string(), "10.99");
+        until("it says what it did", Duration::from_secs(20), async || {
+            let said = shop.terminal.process().output().join("\n");
+            said.contains("paid 10.99 EUR, transaction sale-1").then_some(())
+        })
+        .await;
     }
 }
 
