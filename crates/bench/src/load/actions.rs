@@ -164,10 +164,14 @@ impl ActionsLoad {
     fn open(&mut self, client: &Client) -> Result<()> {
         let number = self.connections.len();
         let socket = Socket::connect(self.address, Some(home_of(number)), None)?;
+        let device = match client.role {
+            Role::Desktop { .. } => format!("x-device-id: bench-{number}\r\n"),
+            Role::PlainTerminal | Role::AcknowledgingTerminal => String::new(),
+        };
         let upgrade = format!(
             "GET /v1 HTTP/1.1\r\nHost: localhost\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n\
              Sec-WebSocket-Version: 13\r\nSec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n\
-             x-api-key: {}\r\nx-device-id: bench-{number}\r\n\r\n",
+             x-api-key: {}\r\n{device}\r\n",
             client.api_key
         );
         self.poll.add(&socket, u64::try_from(number)?)?;
