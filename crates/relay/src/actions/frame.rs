@@ -353,7 +353,7 @@ mod tests {
             (r#"{"action":"paymentReceived"}"#, "transactionId is required"),
             (
                 r#"{"action":"paymentReceived","transactionId":"\u0000"}"#,
-                "transactionId must be 1 to 128 characters without control characters",
+                "transactionId must be 1 to 128 characters without control characters or card data",
             ),
             (r#"{"action":"paymentResponse"}"#, "paymentResponse is required"),
             (

@@ -343,7 +343,7 @@ mod tests {
             ),
             (
                 r#"{"transactionId":"","amount":1,"currency":"EUR"}"#,
-                "paymentRequest.transactionId must be 1 to 128 characters without control characters",
+                "paymentRequest.transactionId must be 1 to 128 characters without control characters or card data",
             ),
             (
                 r#"{"amount":1,"currency":"EUR","paymentMethod":1}"#,

@@ -115,7 +115,7 @@ impl SaleAsk {
         }
         let name = &payment.sale_data.sale_transaction_id.transaction_id;
         let transaction = TransactionId::parse(name).ok_or_else(|| {
-            unreadable("For this terminal the TransactionID must have 1 to 128 characters, none of them a control character.")
+            unreadable("For this terminal the TransactionID must be 1 to 128 characters without control characters or card data.")
         })?;
         Ok(SaleAsk { request, payment, transaction })
     }
@@ -186,8 +186,9 @@ impl SaleAsk {
             }
         };
         if result.is_none() {
-            pair("message", text("errorMessage").or_else(|| text("errorCode")));
-            pair("refusalReason", text("errorCode"));
+            let why = text("errorMessage").or_else(|| text("errorCode"));
+            pair("message", why.clone());
+            pair("refusalReason", why);
         }
         pair("authCode", text("authorizationCode"));
         if answer.raw.len() <= OWN_WORDS_MAX {
