@@ -123,11 +123,10 @@ impl Port {
             if let Some((index, _)) = named().rfind(|(_, job)| job.was_asked_by(desktop)) {
                 return Found::One(index);
             }
-            let mut unclear = named().filter(|(_, job)| job.desktop.is_none());
-            return match (unclear.next(), unclear.next(), named().next()) {
-                (Some((index, _)), None, _) => Found::One(index),
-                (None, _, None) => Found::None,
-                _ => Found::Unclear("desktopId is not the one that came with this transactionId"),
+            // It may be an older payment of that name, said once more.
+            return match named().next() {
+                None => Found::None,
+                Some(_) => Found::Unclear("desktopId is not the one that came with this transactionId"),
             };
         }
         let mut all = named();

@@ -403,6 +403,13 @@ impl Port {
                 message: "The time for this request was over.",
             });
         }
+        // The `hello` that is being taken does not name it, so it must not get there.
+        if matches!(self.phase, Phase::Saying { .. }) {
+            return Err(Refusal {
+                condition: ErrorCondition::BUSY,
+                message: "The terminal is just connecting.",
+            });
+        }
         if self.jobs.iter().any(|job| job.is_busy(now)) {
             return Err(Refusal {
                 condition: ErrorCondition::BUSY,

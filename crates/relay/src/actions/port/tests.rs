@@ -225,6 +225,35 @@ fn what_is_written_before_the_first_resume_is_resumed_with_it() {
 }
 
 #[test]
+fn what_a_hello_does_not_name_any_more_is_not_written() {
+    let mut port = plain(vec![]);
+    say(&mut port, 100, r#"{"action":"resume","journalId":"j_2","transactionIds":[]}"#);
+    orders(&mut port);
+    port.handle_found(at(100), vec![]);
+    assert_eq!(done(&mut port), ["hello j_2"]);
+    // The terminal is boarded anew meanwhile, and the desk has not heard of its `hello`.
+    assert_eq!(pay(&mut port, 100, "d_1", "T-1"), ["result d_1 Failure/Busy"]);
+    port.handle_welcome(at(101));
+    assert_eq!(pay(&mut port, 101, "d_2", "T-2").len(), 1);
+}
+
+#[test]
+fn an_older_payments_answer_that_comes_again_is_not_taken_for_the_open_one_of_that_name() {
+    // The older one has ended, so that nobody has told the port of it.
+    let mut port = plain(vec![known("d_2", payment("T-1"), Standing::Open)]);
+    say(&mut port, 101, &answer("T-1", "CANCELLED").replacen('{', r#"{"desktopId":"d_1","#, 1));
+    assert_eq!(
+        done(&mut port),
+        [
+            format!("result {} unfit", orphan(&name("T-1"))).as_str(),
+            r#"{"error":"Bad Request","message":"desktopId is not the one that came with this transactionId"}"#
+        ]
+    );
+    say(&mut port, 102, &answer("T-1", "SUCCESS").replacen('{', r#"{"desktopId":"d_2","#, 1));
+    assert_eq!(done(&mut port), ["result d_2 Success"]);
+}
+
+#[test]
 fn a_plain_terminals_journal_is_its_gateways_own() {
     assert_eq!(Port::plain_journal("ws_1"), journal(PLAIN));
     let long = Port::plain_journal(&"w".repeat(100));
