@@ -19,6 +19,9 @@ use crate::workspace::{Log, Workspace};
 /// About a minute on two cores, in the dev profile.
 const SEEDS: &str = "0..2000";
 
+/// The same with Actions terminals and desktops among them: about 15 s more.
+const ACTIONS_SEEDS: &str = "0..300";
+
 /// Seeds within which each deliberate fault has to be found.
 const MUTANT_SEEDS: &str = "1000";
 
@@ -126,7 +129,12 @@ impl Suite {
             }
             Suite::Simulation => {
                 let mut run = workspace.cargo(["run", "--package", "simulator", "--", "run"]);
-                uncounted(log, told_its_commit(workspace, run.args(["--seeds", SEEDS])))
+                if !log.run(told_its_commit(workspace, run.args(["--seeds", SEEDS])))? {
+                    return Ok(Verdict::new(false, None));
+                }
+                let mut mixed = workspace.cargo(["run", "--package", "simulator", "--", "run"]);
+                mixed.args(["--terminals", "mixed", "--seeds", ACTIONS_SEEDS]);
+                uncounted(log, told_its_commit(workspace, &mut mixed))
             }
             Suite::Mutants => {
                 let mut run = workspace.cargo(["run", "--package", "simulator", "--features", "faults"]);

@@ -24,6 +24,7 @@ pub(crate) enum Down<'a> {
 #[derive(Debug)]
 pub(crate) enum Up<'a> {
     Hello {
+        journal: String,
         resume: Vec<String>,
     },
     Received {
@@ -78,7 +79,8 @@ pub(crate) fn up(frame: &[u8]) -> Up<'_> {
     match (text(&members, "action").as_deref(), delivery) {
         (Some("hello"), _) => {
             let resume = members.get("resume").and_then(|resume| serde_json::from_str(resume.get()).ok());
-            Up::Hello { resume: resume.unwrap_or_default() }
+            let journal = text(&members, "journalId").unwrap_or_default();
+            Up::Hello { journal, resume: resume.unwrap_or_default() }
         }
         (Some("received"), Some(delivery)) => Up::Received { delivery },
         (Some("indeterminate"), Some(delivery)) => Up::Indeterminate { delivery },

@@ -8,6 +8,7 @@
 //! a table. [`timeline`] tells a violation's story.
 
 mod claims;
+mod desktop;
 mod frame;
 mod log;
 mod message;

@@ -96,6 +96,35 @@ pub enum What {
         /// A JSON object.
         frame: Bytes,
     },
+    /// The gateway has told an Actions desktop this: as a frame, or as what it sees when it looks at its payment.
+    ToDesktop {
+        /// Which one.
+        desktop: String,
+        /// A JSON object.
+        frame: Bytes,
+    },
+    /// A desktop has sent this text frame.
+    FromDesktop {
+        /// Which one.
+        desktop: String,
+        /// A JSON object.
+        frame: Bytes,
+    },
+    /// One payment of a desktop, as the gateway holds it in the end.
+    Transaction {
+        /// Whose.
+        desktop: String,
+        /// `transactionId`; no two payments of a run have the same.
+        transaction: String,
+        /// The word of the HTTP sibling.
+        status: &'static str,
+        /// `paymentResponse`.
+        response: Option<Bytes>,
+        /// The desktop was told, or has not said who it is, so that it has to look itself.
+        is_told: bool,
+        /// It is being voided.
+        is_voiding: bool,
+    },
     /// A card was charged, or money was given back: this happened, whatever anybody wrote down or said about it. A JSON
     /// object as in a virtual terminal's journal: `{"delivery","kind":"payment"|{"reversal":{"of"}},"service","sale",
     /// "saleTransaction","poiTransaction","amount","currency","at"}`. Whoever learns of it only later puts it where it

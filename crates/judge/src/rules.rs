@@ -1,5 +1,6 @@
 //! The judgement: one module for each figure, over a run that has been put in order.
 
+mod desktops;
 mod false_failure;
 mod false_success;
 mod lost;
@@ -25,6 +26,7 @@ pub fn judge(log: &Log) -> Verdict {
     false_success::judge(&mut found, &claims);
     false_failure::judge(&mut found, &claims);
     without_outcome::judge(&mut found);
+    desktops::judge(&mut found);
     wrong_status::judge(&mut found);
     let mut violations = found.violations;
     violations.sort_by_key(|violation| (violation.event, violation.figure));

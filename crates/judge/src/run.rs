@@ -7,6 +7,7 @@ use std::time::Duration;
 
 use serde_json::Value;
 
+use crate::desktop::{self, ToldDesktop};
 use crate::frame::{self, Down, Said, Up};
 use crate::log::{Log, Row, What};
 use crate::message::{self, Intention, Message, Reference, Request, is_of_device};
@@ -14,6 +15,9 @@ use crate::wires::Wires;
 
 /// A place in [`Log::events`].
 pub(crate) type Index = usize;
+
+/// What the journals of Actions terminals that do not acknowledge begin with: the gateway makes them up.
+const PLAIN_JOURNAL: &str = "j_actions-";
 
 /// A run, put in order.
 #[derive(Debug)]
@@ -30,9 +34,15 @@ pub(crate) struct Run<'a> {
     pub(crate) at_rest: Option<Index>,
     /// The sockets of Actions terminals.
     pub(crate) wires: Wires,
+    /// What desktops were told.
+    pub(crate) told_desktops: Vec<ToldDesktop>,
+    /// Their payments in the end.
+    pub(crate) transactions: Vec<Index>,
     /// By terminal: lost, or taken over by a copy.
     journals_lost: HashMap<&'a str, Vec<Index>>,
     journals_copied: HashMap<&'a str, Vec<Index>>,
+    /// By terminal: taken for one that does not acknowledge.
+    plain_hellos: HashMap<&'a str, Vec<Index>>,
     delivery_by_id: HashMap<String, usize>,
     identity_by_key: HashMap<(String, String, String), usize>,
     row_by_delivery: HashMap<&'a str, usize>,
@@ -129,11 +139,6 @@ impl Delivery<'_> {
         self.writes.first().map_or(0, |(at, _)| *at)
     }
 
-    /// The link that it was written to first.
-    pub(crate) fn link(&self) -> Option<u64> {
-        self.writes.first().map(|(_, link)| *link)
-    }
-
     /// Whether an answer to it was read.
     fn is_ended(&self) -> bool {
         let ends = |kind| matches!(kind, ReportKind::Result(_) | ReportKind::Empty);
@@ -181,6 +186,8 @@ pub(crate) struct Execution {
     pub(crate) intention: Option<usize>,
     /// TransactionID of its SaleTransactionID.
     pub(crate) transaction: Option<String>,
+    /// TransactionID of its POITransactionID, where the terminal has one.
+    pub(crate) poi_transaction: Option<String>,
 }
 
 /// A row of the ledger.
@@ -240,8 +247,11 @@ impl<'a> Run<'a> {
                 unfounded_records: Vec::new(),
                 at_rest: None,
                 wires: Wires::default(),
+                told_desktops: Vec::new(),
+                transactions: Vec::new(),
                 journals_lost: HashMap::new(),
                 journals_copied: HashMap::new(),
+                plain_hellos: HashMap::new(),
                 delivery_by_id: HashMap::new(),
                 identity_by_key: HashMap::new(),
                 row_by_delivery: HashMap::new(),
@@ -288,15 +298,28 @@ impl<'a> Run<'a> {
         after(self.journals_lost.get(poi)) || after(self.journals_copied.get(poi))
     }
 
+    /// Whether somebody who says nothing of acknowledging was taken for this Actions terminal after this: it is another
+    /// journal that counts then.
+    pub(crate) fn taken_for_plain_after(&self, poi: &str, at: Index) -> bool {
+        self.plain_hellos.get(poi).is_some_and(|hellos| hellos.iter().any(|hello| *hello > at))
+    }
+
     /// Whether a copy of this terminal's journal took over between the two.
     pub(crate) fn journal_copied_between(&self, poi: &str, from: Index, to: Index) -> bool {
         let copied = self.journals_copied.get(poi);
         copied.is_some_and(|copied| copied.iter().any(|copied| (from..to).contains(copied)))
     }
 
+    /// Whether its Actions terminal was never sent it: it was refused in the terminal's stead.
+    pub(crate) fn never_left(&self, delivery: &Delivery<'_>) -> bool {
+        let wanted = delivery.request().and_then(|request| request.intention.as_ref());
+        let transaction = wanted.and_then(|wanted| wanted.transaction.as_deref());
+        self.wires.never_left(delivery.poi, &delivery.id, transaction)
+    }
+
     /// Whether it went to a terminal that does not acknowledge.
     pub(crate) fn is_plain(&self, delivery: &Delivery<'_>) -> bool {
-        delivery.link().is_some_and(|link| self.wires.is_plain(delivery.poi, link))
+        delivery.writes.first().is_some_and(|(at, link)| self.wires.is_plain(delivery.poi, *link, *at))
     }
 
     pub(crate) fn identity(&self, poi: &str, service: &str, device: &str) -> Option<usize> {
@@ -349,7 +372,12 @@ impl<'a> Reader<'a> {
             What::ToTerminal { poi, link, frame } => self.down(at, poi, *link, frame::down(frame)),
             What::FromTerminal { poi, link, frame } => self.up(at, poi, *link, frame::up(frame)),
             What::ToActions { poi, frame, .. } => self.run.wires.down(at, poi, frame),
-            What::FromActions { poi, link, frame } => self.run.wires.up(poi, *link, frame),
+            What::FromActions { poi, link, frame } => self.run.wires.up(at, poi, *link, frame),
+            What::FromDesktop { frame, .. } => self.run.wires.from_desktop(frame),
+            What::ToDesktop { frame, .. } => {
+                self.run.told_desktops.extend(desktop::read(at, frame));
+            }
+            What::Transaction { .. } => self.run.transactions.push(at),
             What::Executed { poi, execution } => self.executed(at, poi, execution),
             What::JournalLost { poi } => {
                 self.run.journals_lost.entry(poi).or_default().push(at);
@@ -470,12 +498,17 @@ impl<'a> Reader<'a> {
 
     fn up(&mut self, at: Index, poi: &'a str, link: Option<u64>, frame: Up<'a>) {
         let (delivery, kind) = match frame {
-            Up::Hello { resume } => {
+            Up::Hello { journal, resume } => {
+                if journal.starts_with(PLAIN_JOURNAL) {
+                    self.run.plain_hellos.entry(poi).or_default().push(at);
+                }
                 for delivery in &resume {
                     self.report(at, poi, link, delivery, ReportKind::Resumed);
                 }
                 if let Some(link) = link {
-                    self.hellos.insert(link, (at, resume.into_iter().collect()));
+                    // Of an Actions terminal it is the gateway that says it, after the terminal has.
+                    let said = self.run.wires.resumed(link).unwrap_or(at);
+                    self.hellos.insert(link, (said, resume.into_iter().collect()));
                 }
                 return;
             }
@@ -565,7 +598,15 @@ impl<'a> Reader<'a> {
         if let Some(intention) = intention {
             self.run.intentions[intention].executions.push(number);
         }
-        self.run.executions.push(Execution { at, delivery, identity, intention, transaction });
+        let poi_transaction = text("poiTransaction");
+        self.run.executions.push(Execution {
+            at,
+            delivery,
+            identity,
+            intention,
+            transaction,
+            poi_transaction,
+        });
     }
 
     /// What was open at this terminal is beyond every promise, and so is what was wanted by it. The copy may be older than its

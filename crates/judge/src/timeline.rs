@@ -110,6 +110,13 @@ impl<'r, 'a> Story<'r, 'a> {
                 let text = self.on_socket(poi, frame)?;
                 Some(format!("gateway < {poi}  socket {link}: {text}"))
             }
+            What::ToDesktop { desktop, frame } => {
+                Some(format!("gateway > {desktop}  {}", String::from_utf8_lossy(frame)))
+            }
+            What::FromDesktop { desktop, frame } => {
+                Some(format!("gateway < {desktop}  {}", String::from_utf8_lossy(frame)))
+            }
+            What::Transaction { .. } => None,
             What::Executed { poi, execution } => self.executed(poi, execution),
             What::JournalLost { poi } => {
                 self.concerns(poi).then(|| format!("{poi:<14} has lost its journal"))
@@ -158,7 +165,7 @@ impl<'r, 'a> Story<'r, 'a> {
     fn up(&self, poi: &str, frame: &[u8]) -> Option<String> {
         let known = |delivery: &str| self.deliveries.contains(delivery);
         match frame::up(frame) {
-            Up::Hello { resume } if self.concerns(poi) => {
+            Up::Hello { resume, .. } if self.concerns(poi) => {
                 let ours: Vec<_> = resume.iter().filter(|id| known(id)).map(String::as_str).collect();
                 Some(format!("hello, resume {} with [{}]", resume.len(), ours.join(", ")))
             }

@@ -30,6 +30,18 @@ macro_rules! faults {
                 }
             }
 
+            /// Whether it is one of the Actions API's own machines.
+            pub const fn is_of_actions(self) -> bool {
+                matches!(
+                    self,
+                    Fault::PlainResumesNothing
+                        | Fault::RecordedToPortEarly
+                        | Fault::AnswerOfAnyName
+                        | Fault::UnknownIsNotPaid
+                        | Fault::VoidedUnproved
+                )
+            }
+
             /// What it breaks, in one sentence.
             pub const fn breaks(self) -> &'static str {
                 match self {
@@ -71,6 +83,16 @@ faults! {
         "E24: a response that redaction has changed is told as the terminal's own.",
     AbortOvertakes "abort-overtakes":
         "E9, E20: an Abort takes back nothing, and goes to the terminal at once, ahead of what it should stop.",
+    PlainResumesNothing "plain-resumes-nothing":
+        "E26: a plain Actions terminal that comes back is taken for one that never got what was written to it.",
+    RecordedToPortEarly "recorded-to-port-early":
+        "E23: an Actions terminal hears `paymentRecorded` as soon as its result has come in.",
+    AnswerOfAnyName "answer-of-any-name":
+        "E15: an Actions terminal's answer is taken for what it was sent last, whatever that was called.",
+    UnknownIsNotPaid "unknown-is-not-paid":
+        "E25: a desktop that has waited for too long is told that nothing was charged.",
+    VoidedUnproved "voided-unproved":
+        "E25: a late success counts as voided as soon as its Reversal was sent.",
     AsyncOkWithoutReceived "async-ok-without-received":
         "E21: a call that does not wait for the end hears `ok` as soon as its request is admitted.",
 }

@@ -140,6 +140,12 @@ fn feed(sha: &mut Sha256, what: &What) {
         What::JournalLost { poi } => put(8, 0, poi, b""),
         What::JournalCopied { poi } => put(9, 0, poi, b""),
         What::Note { text, .. } => put(10, 0, text, b""),
+        What::ToDesktop { desktop, frame } => put(18, 0, desktop, frame),
+        What::FromDesktop { desktop, frame } => put(19, 0, desktop, frame),
+        What::Transaction { desktop, transaction, status, is_told, .. } => {
+            put(20, u64::from(*is_told), desktop, transaction.as_bytes());
+            put(21, 0, status, b"");
+        }
         What::ToActions { poi, link, frame } => put(16, *link, poi, frame),
         What::FromActions { poi, link, frame } => put(17, *link, poi, frame),
         What::AtRest => put(11, 0, "", b""),

@@ -20,7 +20,7 @@ use serde::Deserialize;
 use serde_json::value::RawValue;
 use sha2::{Digest as _, Sha256};
 
-use crate::actions::{self, Ports};
+use crate::actions::{self, Ports, Pursuits};
 use crate::answer;
 use crate::network::{Arrived, Break, ConnectionNumber, End, Packet};
 use crate::store::{Boarding, Done, Job};
@@ -50,10 +50,11 @@ pub(crate) struct Gateway {
     desks: Vec<Counter>,
     sessions: BTreeMap<ConnectionNumber, Session>,
     pub(crate) ports: Ports,
+    pub(crate) pursuits: Pursuits,
     calls: BTreeMap<CallId, Waiting>,
     hand_ins: BTreeMap<CallId, (ConnectionNumber, DeliveryId)>,
     upkeeps: BTreeMap<ConnectionNumber, Upkeep>,
-    last_call: u64,
+    pub(crate) last_call: u64,
 }
 
 #[derive(Debug)]
@@ -146,6 +147,7 @@ impl World {
             (0..=nobody).map(|terminal| Counter { desk: desk(terminal), armed: None }).collect();
         // As the store is asked again at each start.
         self.commit_what_waits();
+        self.resume_chases();
     }
 
     /// The process dies; so do its sockets, one way or another.
@@ -251,6 +253,7 @@ impl World {
             self.end_session(number, &CloseReason::Normal);
         }
         self.end_port(number, 1000, "gone");
+        self.lose_desktop(number);
         let gone = self.gateway.calls.iter().find(|(_, waiting)| waiting.connection == number);
         if let Some((id, desk)) = gone.map(|(id, waiting)| (*id, waiting.desk)) {
             self.gateway.calls.remove(&id);
@@ -301,6 +304,9 @@ impl World {
     }
 
     fn answer(&mut self, id: CallId, heard: &Heard) {
+        if self.pursuit_hears(id, heard) {
+            return;
+        }
         let Some(waiting) = self.gateway.calls.remove(&id) else { return };
         let now = self.gateway_now().wall;
         let (status, body) = answer::write(&waiting.request, waiting.mode, heard, id.0, now);
@@ -336,8 +342,12 @@ impl World {
     pub(crate) fn at_desk(&mut self, index: usize, input: impl FnOnce(&mut Desk, Now)) {
         let now = self.gateway_now();
         if let Some(counter) = self.gateway.desks.get_mut(index) {
+            let was_present = counter.desk.presence().lease().is_some();
             input(&mut counter.desk, now);
             self.carry_out(index);
+            if self.is_present(index) != was_present {
+                self.chases_look(index);
+            }
         }
     }
 
@@ -455,6 +465,7 @@ impl World {
                 }
                 Done::Note => {}
                 Done::Opened(opened, done) => self.port_opened(&opened, done),
+                Done::Changed(waiter, change, done) => self.changed(waiter, change, done),
                 Done::Boarded(Boarding { terminal, connection, .. }, token) => match token {
                     Some(token) => {
                         // The links that the former token opened end.

@@ -34,7 +34,7 @@ pub(crate) fn run(faults: &[Fault], first_seed: u64, seeds_max: u64, jobs: usize
 
 fn find(fault: Fault, first_seed: u64, seeds_max: u64, jobs: usize) -> Found {
     let seeds = first_seed..first_seed + seeds_max;
-    let terminals = Mix::Link;
+    let terminals = if fault.is_of_actions() { Mix::Actions } else { Mix::Link };
     let campaign =
         Campaign { seeds, terminals, jobs, stops: true, shows_progress: false, fault: Some(fault) };
     let seen = campaign.run();

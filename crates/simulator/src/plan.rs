@@ -12,6 +12,10 @@ pub(crate) struct Plan {
     /// What each of them speaks.
     pub(crate) kinds: Vec<Kind>,
     pub(crate) tills: usize,
+    /// Actions desktops, each with its terminal and whether it says who it is.
+    pub(crate) desktops: Vec<(usize, bool)>,
+    /// Terminals may stay away for longer than anybody waits.
+    pub(crate) long_outages: bool,
     /// Sales that each till wants to be paid for.
     pub(crate) sales: usize,
     /// The longest message that the gateway takes from a terminal, in bytes.
@@ -164,9 +168,15 @@ impl Plan {
             kinds => chance.pick(kinds).unwrap_or(Kind::Link),
         };
         let kinds = (0..terminals).map(|_| kind()).collect();
+        let long_outages = mix != Mix::Link && chance.once_in(2);
+        // A run of link terminals alone has none, so that it stays what it was.
+        let count = if mix == Mix::Link { 0 } else { chance.below(terminals + 2) };
+        let desktops = (0..count).map(|_| (chance.below(terminals), !chance.once_in(3))).collect();
         Plan {
             terminals,
             kinds,
+            desktops,
+            long_outages,
             tills: terminals + chance.below(terminals + 1),
             sales: 4 + chance.below(12),
             // A payment's response is longer than the smaller one.

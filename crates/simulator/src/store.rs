@@ -11,7 +11,7 @@ use relay::ledger::{Lane, LedgerError, Op, Reply};
 use relay::model::Ledger;
 use relay::{DeliveryId, JournalId, WallMs};
 
-use crate::actions::Opened;
+use crate::actions::{Change, Changed, Opened, Transactions, Waiter};
 use crate::chance::Chance;
 use crate::network::ConnectionNumber;
 
@@ -25,6 +25,8 @@ pub(crate) struct Store {
     pub(crate) ledger: Ledger,
     /// The requests of its exchanges, as they are kept, by delivery.
     pub(crate) requests: BTreeMap<DeliveryId, Bytes>,
+    /// Payments of Actions desktops.
+    pub(crate) transactions: Transactions,
     /// Terminal tokens, on the same disk.
     pub(crate) tokens: Vec<Token>,
     money: VecDeque<Job>,
@@ -68,6 +70,8 @@ pub(crate) enum Job {
     Board(Boarding),
     /// An Actions terminal's journal.
     Open(Opened),
+    /// Something about a desktop's payment.
+    Change(Waiter, Change),
 }
 
 /// A terminal's `board` call.
@@ -92,6 +96,7 @@ pub(crate) enum Done {
     /// The new token; none if it could not be made.
     Boarded(Boarding, Option<String>),
     Opened(Opened, Result<(), LedgerError>),
+    Changed(Waiter, Change, Result<Changed, LedgerError>),
 }
 
 impl Store {
@@ -102,7 +107,7 @@ impl Store {
         }
         let lane = match &job {
             Job::Op { op, .. } | Job::Note(op) => op.lane(),
-            Job::Board(_) | Job::Open(_) => Lane::Money,
+            Job::Board(_) | Job::Open(_) | Job::Change(..) => Lane::Money,
         };
         match lane {
             Lane::Money => self.money.push_back(job),
@@ -169,6 +174,10 @@ impl Store {
                 }
                 Done::Op { desk, id, reply: Ok(self.ledger.apply(op)) }
             }
+            Job::Change(waiter, change) => {
+                let done = self.transactions.apply(change.clone());
+                Done::Changed(waiter, change, Ok(done))
+            }
             Job::Open(opened) => {
                 let poi = crate::world::poi_id(opened.terminal);
                 self.ledger.board(poi, opened.journal.clone(), opened.at);
@@ -202,6 +211,7 @@ impl Job {
             Job::Note(_) => Done::Note,
             Job::Board(boarding) => Done::Boarded(boarding, None),
             Job::Open(opened) => Done::Opened(opened, Err(error)),
+            Job::Change(waiter, change) => Done::Changed(waiter, change, Err(error)),
         }
     }
 }
@@ -213,6 +223,7 @@ impl Done {
             Done::Note => Done::Note,
             Done::Boarded(boarding, _) => Done::Boarded(boarding, None),
             Done::Opened(opened, _) => Done::Opened(opened, Err(LedgerError::Failed)),
+            Done::Changed(waiter, change, _) => Done::Changed(waiter, change, Err(LedgerError::Failed)),
         }
     }
 }

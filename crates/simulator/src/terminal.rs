@@ -1,5 +1,6 @@
 //! Simulated terminals: the real virtual terminal on a simulated disk, with simulated sockets.
 
+use std::collections::HashMap;
 use std::time::Duration;
 
 use bytes::Bytes;
@@ -7,13 +8,13 @@ use judge::What;
 use nexo::PoiId;
 use relay::fault::{self, Fault};
 use relay::terminal::JournalEntry;
-use relay::{CloseReason, JournalId, Now, ProcessId};
+use relay::{CloseReason, DeliveryId, JournalId, Now, ProcessId};
 use virtual_terminal::{
-    Action, Boarded, CallError, DeviceFacts, Dialect, Machine, MaintenanceAnswer, Platform, Record, Refusal,
-    Secret, Setup, State,
+    Action, Actions, Boarded, CallError, DeviceFacts, Dialect, Habit, Machine, MaintenanceAnswer, Platform,
+    Record, Refusal, Secret, Setup, State,
 };
 
-use crate::actions::{Kind, Plain};
+use crate::actions::{Errand, Kind, Plain, key_of};
 use crate::network::{Arrived, Break, ConnectionNumber, End, Packet};
 use crate::tally::Count;
 use crate::world::{Event, Owner, START, World, poi_id};
@@ -53,6 +54,10 @@ pub(crate) struct Site {
     pub(crate) hellos: Vec<Bytes>,
     /// The latest results that it has said.
     pub(crate) results: Vec<Bytes>,
+    /// What the Actions dialect calls its deliveries.
+    asked: HashMap<DeliveryId, Errand>,
+    /// It finds no network before this time.
+    pub(crate) offline_until: Duration,
     /// Its disk at some time.
     pub(crate) image: Option<Vec<Record>>,
 }
@@ -135,6 +140,8 @@ impl Site {
             help_comes: false,
             hellos: Vec::new(),
             results: Vec::new(),
+            asked: HashMap::new(),
+            offline_until: Duration::ZERO,
             image: None,
         }
     }
@@ -166,7 +173,7 @@ impl World {
     }
 
     pub(crate) fn terminal_starts(&mut self, site: usize) {
-        if self.sites[site].kind != Kind::Link {
+        if self.sites[site].kind == Kind::Plain {
             return self.plain_starts(site);
         }
         let now = self.terminal_now(site);
@@ -183,8 +190,13 @@ impl World {
             return;
         };
         let code = (!it.code.is_empty()).then(|| Secret::new(it.code.clone()));
+        let dialect = match it.kind {
+            Kind::Link => Dialect::Link,
+            _ => Dialect::Actions(Actions { key: Secret::new(key_of(site)), habit: Habit::Acknowledges }),
+        };
         let setup = Setup {
             poi_id: it.poi.clone(),
+            dialect,
             platform: Platform::NonAndroid,
             firmware_version: "Virtual_OS 1.4.0".into(),
             cardholder: Duration::ZERO,
@@ -193,7 +205,6 @@ impl World {
             process,
             boarding_code: code,
             seed,
-            dialect: Dialect::Link,
         };
         let restored = Machine::restore(now, fresh, setup, read_back(&it.disk.stored));
         match restored {
@@ -248,7 +259,7 @@ impl World {
                 | Owner::Port { site: of, .. }
                 | Owner::Board { site: of, .. }
                 | Owner::Maintenance { site: of, .. } => of == site,
-                Owner::Call(_) | Owner::Stranger { .. } => false,
+                Owner::Call(_) | Owner::Desktop(_) | Owner::Stranger { .. } => false,
             };
             if own && self.network.is_open(number, End::Client) {
                 self.sever(
@@ -290,9 +301,20 @@ impl World {
         let life = self.sites[site].life;
         match action {
             Action::Append { record, seq } => {
+                if let Record::Asked { delivery, name } = &record {
+                    self.sites[site].asked.insert(delivery.clone(), name.into());
+                }
                 if let Record::Entry(JournalEntry::Finished { execution: Some(execution), .. }) = &record {
                     // The card was charged when the device decided so, whatever becomes of this entry.
-                    let execution = serde_json::to_vec(execution).unwrap_or_default().into();
+                    let mut execution = execution.clone();
+                    // What the terminal calls it is its own affair.
+                    if let Some(errand) = self.sites[site].asked.get(&execution.delivery)
+                        && let Some(delivery) = self.errands.get(&(site, errand.clone()))
+                        && let Ok(delivery) = DeliveryId::parse(delivery)
+                    {
+                        execution.delivery = delivery;
+                    }
+                    let execution = serde_json::to_vec(&execution).unwrap_or_default().into();
                     let poi = poi_id(site).to_string();
                     self.log(What::Executed { poi, execution });
                 }
@@ -313,14 +335,17 @@ impl World {
                 }
                 let number = self.open(Owner::Link { site, life, attempt });
                 self.sites[site].link = Some(Link { number, attempt });
-                let request = Packet::Request("/link".into(), token.reveal().into(), Bytes::new());
+                let path = if self.sites[site].kind == Kind::Link { "/link" } else { "/v1" };
+                let request = Packet::Request(path.into(), token.reveal().into(), Bytes::new());
                 self.dial(number, &request, UPGRADE_MAX);
             }
             Action::Send(frame) => {
                 let it = &mut self.sites[site];
                 if frame.starts_with(br#"{"action":"hello""#) {
                     it.hellos.push(frame.clone());
-                } else if frame.starts_with(br#"{"action":"result""#) {
+                } else if frame.starts_with(br#"{"action":"result""#)
+                    || frame.starts_with(br#"{"action":"paymentResponse""#)
+                {
                     it.results.push(frame.clone());
                     let surplus = it.results.len().saturating_sub(RESULTS_KEPT);
                     it.results.drain(..surplus);
@@ -371,7 +396,12 @@ impl World {
     }
 
     pub(crate) fn dial(&mut self, number: ConnectionNumber, request: &Packet, within: Duration) {
-        if self.lose_dials > 0 && !self.is_quiet {
+        let now = self.schedule.now();
+        let is_offline =
+            self.site_of(number).is_some_and(|site| now < self.sites[site].offline_until && !self.is_quiet);
+        if is_offline {
+            self.sever(number, Break::HalfOpen);
+        } else if self.lose_dials > 0 && !self.is_quiet {
             self.lose_dials -= 1;
             self.tally.count(Count::DialLost);
             self.sever(number, Break::HalfOpen);
@@ -416,6 +446,7 @@ impl World {
                     self.at_terminal(site, |machine, now| machine.handle_maintained(now, Err(failed())));
                 }
             }
+            Some(Owner::Desktop(desktop)) => self.desktop_dial_failed(desktop, number),
             Some(Owner::Call(_) | Owner::Stranger { .. }) | None => {}
         }
     }

@@ -50,16 +50,29 @@ impl World {
                 if self.sites[site].link().is_some() {
                     self.tally.count(Count::OtherNetwork);
                     self.note(Some(site), "the terminal changes to another network");
+                    if self.plan.long_outages && self.chance.once_in(2) {
+                        let time = self.chance.millis(60_000, 300_000);
+                        self.sites[site].offline_until = self.schedule.now() + time;
+                        self.tally.count(Count::Offline);
+                    }
                     self.change_network(site);
                 }
             }
             Trouble::CutCall => {
-                if self.break_call(Break::Reset) {
+                if !self.desktops.is_empty() && self.chance.once_in(2) {
+                    if self.break_desktop(Break::Reset) {
+                        self.tally.count(Count::DesktopCut);
+                    }
+                } else if self.break_call(Break::Reset) {
                     self.tally.count(Count::RequestCut);
                 }
             }
             Trouble::HalfOpenCall => {
-                if self.break_call(Break::HalfOpen) {
+                if !self.desktops.is_empty() && self.chance.once_in(2) {
+                    if self.break_desktop(Break::HalfOpen) {
+                        self.tally.count(Count::DesktopCut);
+                    }
+                } else if self.break_call(Break::HalfOpen) {
                     self.tally.count(Count::CallHalfOpen);
                 }
             }
@@ -137,6 +150,7 @@ impl World {
             // A terminal that has noticed already waits for a person all the same.
             self.sites[site].disk.is_broken = false;
             self.sites[site].disk.stalled_until = Duration::ZERO;
+            self.sites[site].offline_until = Duration::ZERO;
             self.terminal_starts(site);
         }
     }
@@ -236,7 +250,10 @@ impl World {
             let is_power_cut = self.chance.once_in(2);
             self.terminal_ends(site, is_power_cut);
             let longest = self.chance.pick(&[50, 3_000, 30_000]).unwrap_or(50);
-            let after = self.chance.mostly_short(Duration::from_millis(longest));
+            let after = match self.plan.long_outages && self.chance.once_in(3) {
+                true => self.chance.millis(60_000, 400_000),
+                false => self.chance.mostly_short(Duration::from_millis(longest)),
+            };
             self.schedule.after(after, Event::TerminalStarts(site));
         }
     }
@@ -347,9 +364,14 @@ impl World {
     /// once more, contradicts what is settled, or speaks of what nobody knows.
     fn odd_answer(&mut self, site: usize, trouble: Trouble) {
         let Some(number) = self.sites[site].link() else { return };
-        let said = self.sites[site].plain.as_ref().map(|plain| plain.said.clone()).unwrap_or_default();
+        let own = &self.sites[site];
+        let said = own.plain.as_ref().map_or_else(|| own.results.clone(), |plain| plain.said.clone());
         let Some(answer) = said.get(self.chance.below(said.len())) else { return };
         let mut frame: Value = serde_json::from_slice(answer).unwrap_or_default();
+        // Without it an answer that comes after a reconnect can't be told from that to a newer payment of the same name.
+        if frame["desktopId"].is_null() {
+            return;
+        }
         let response = &mut frame["paymentResponse"];
         let transaction = response["transactionId"].as_str().unwrap_or_default().to_owned();
         let count = match trouble {

@@ -9,7 +9,7 @@ use nexo::PoiId;
 use relay::WallMs;
 use relay::ledger;
 
-use crate::actions::{Errand, Mix};
+use crate::actions::{Desktop, Errand, Mix, Void, credential_of};
 use crate::chance::Chance;
 use crate::gateway::Gateway;
 use crate::network::{Break, ConnectionNumber, End, Network, Packet};
@@ -51,6 +51,7 @@ pub(crate) struct World {
     pub(crate) ledger_since: WallMs,
     pub(crate) sites: Vec<Site>,
     pub(crate) tills: Vec<Till>,
+    pub(crate) desktops: Vec<Desktop>,
     /// Which delivery a frame for an Actions terminal carries, by terminal: the terminal itself never learns it.
     pub(crate) errands: HashMap<(usize, Errand), String>,
     pub(crate) calls: Vec<Call>,
@@ -74,6 +75,8 @@ pub(crate) enum Owner {
         life: u32,
         attempt: u64,
     },
+    /// A desktop's.
+    Desktop(usize),
     /// An Actions terminal's socket.
     Port {
         site: usize,
@@ -104,6 +107,10 @@ pub(crate) enum Event {
     MaintenanceDue(ConnectionNumber, u32),
     PortLooks(ConnectionNumber, u32),
     PortTimer(ConnectionNumber, u32),
+    Pursuit(usize, u32),
+    ChangeAgain(u64, u32),
+    Desktop(usize),
+    DesktopReads(usize),
     Commit(u32),
     Replies(u32, Vec<Done>),
     GatewayStarts,
@@ -145,7 +152,7 @@ pub(crate) fn poi_id(terminal: usize) -> PoiId {
 pub(crate) fn run(seed: u64, mix: Mix) -> Run {
     let mut world = World::new(seed, mix);
     world.open_shop();
-    world.live_until(TROUBLES_MAX, |world| world.tills.iter().all(Till::is_done));
+    world.live_until(TROUBLES_MAX, World::all_is_sold);
     let mut unrest = world.come_to_rest();
     world.log(What::AtRest);
     world.last_questions();
@@ -160,6 +167,8 @@ impl World {
     fn new(seed: u64, mix: Mix) -> World {
         let mut chance = Chance::of(seed);
         let plan = Plan::draw(&mut chance, mix);
+        let desktops = plan.desktops.iter();
+        let desktops = desktops.map(|(site, says_who)| Desktop::new(*site, *says_who, plan.sales)).collect();
         let sites = plan.kinds.iter().enumerate().map(|(site, kind)| Site::new(site, *kind)).collect();
         let tills = (0..plan.tills).map(|till| Till::new(till, till % plan.terminals, plan.sales)).collect();
         World {
@@ -176,6 +185,7 @@ impl World {
             ledger_since: WALL.minus(Duration::from_secs(365 * 24 * 3600)),
             sites,
             tills,
+            desktops,
             errands: HashMap::new(),
             calls: Vec::new(),
             lose_answers: 0,
@@ -196,6 +206,9 @@ impl World {
             let opens = self.chance.millis(0, 4000);
             let turn = self.tills[till].turn();
             self.schedule.after(opens, Event::Till(till, turn));
+        }
+        for desktop in 0..self.desktops.len() {
+            self.schedule.after(Duration::ZERO, Event::Desktop(desktop));
         }
         let first = self.chance.between(Duration::ZERO, self.plan.calm);
         self.schedule.after(first, Event::Trouble);
@@ -226,6 +239,8 @@ impl World {
             Event::MaintenanceDue(number, of) if of == life => self.maintenance_ends(number, true),
             Event::PortLooks(number, of) if of == life => self.port_looks(number),
             Event::PortTimer(number, of) if of == life => self.port_is_due(number),
+            Event::Pursuit(transaction, of) if of == life => self.pursuit_is_due(transaction),
+            Event::ChangeAgain(retry, of) if of == life => self.change_again(retry),
             Event::Commit(of) if of == life => self.batch_ends(),
             Event::Replies(of, done) if of == life => self.replies_arrive(done),
             Event::Desk(..)
@@ -234,11 +249,15 @@ impl World {
             | Event::MaintenanceDue(..)
             | Event::PortLooks(..)
             | Event::PortTimer(..)
+            | Event::Pursuit(..)
+            | Event::ChangeAgain(..)
             | Event::Commit(_)
             | Event::Replies(..) => {}
             Event::GatewayStarts => self.gateway_starts(),
             Event::MoodPasses(number) => self.mood_passes(number),
             Event::Terminal(site, of) => self.terminal_is_due(site, of),
+            Event::Desktop(desktop) => self.desktop_is_due(desktop),
+            Event::DesktopReads(desktop) => self.desktop_reads(desktop),
             Event::Plain(site, of) => self.plain_is_due(site, of),
             Event::Synced(site, of) => self.journal_is_written(site, of),
             Event::TerminalStarts(site) => self.terminal_starts(site),
@@ -265,6 +284,7 @@ impl World {
                 self.plain_looks(number, site, life);
                 self.schedule.after(Duration::ZERO, Event::Session(number, self.gateway.life));
             }
+            Some(Owner::Desktop(desktop)) => self.desktop_looks(number, desktop),
             Some(Owner::Board { site, life }) => self.board_answered(number, site, life),
             Some(Owner::Maintenance { site, life }) => self.maintenance_answered(number, site, life),
             Some(Owner::Stranger { .. }) | None => {}
@@ -279,11 +299,15 @@ impl World {
         for till in &mut self.tills {
             till.closes();
         }
+        for desktop in &mut self.desktops {
+            desktop.closes();
+        }
         let is_calm = |world: &World| {
-            (0..world.sites.len()).all(|site| world.is_present(site)) && world.gateway_is_idle()
+            (0..world.sites.len()).all(|site| world.is_present(site))
+                && world.gateway_is_idle()
+                && world.pursuits_rest()
         };
-        let rested =
-            self.live_until(REST_MAX, |world| is_calm(world) && world.tills.iter().all(Till::is_done));
+        let rested = self.live_until(REST_MAX, |world| is_calm(world) && world.all_is_sold());
         // For those who have hung up: the terminal has to end what it began, and hand it in.
         self.live(Duration::from_secs(400));
         let rested = self.live_until(REST_MAX, is_calm) && rested;
@@ -296,6 +320,11 @@ impl World {
             "no rest is found: terminals {absent:?} are absent, {busy} tills are not done, the gateway is idle: {}",
             self.gateway_is_idle()
         ))
+    }
+
+    /// Whether nobody wants to be paid any more.
+    fn all_is_sold(&self) -> bool {
+        self.tills.iter().all(Till::is_done) && self.desktops.iter().all(Desktop::is_done)
     }
 
     // Connections.
@@ -351,7 +380,7 @@ impl World {
                 | Owner::Maintenance { site, .. }
                 | Owner::Stranger { site },
             ) => Some(*site),
-            Some(Owner::Call(_)) | None => None,
+            Some(Owner::Call(_) | Owner::Desktop(_)) | None => None,
         }
     }
 
@@ -379,6 +408,17 @@ impl World {
         let rows: Vec<_> = self.store.ledger.records().map(row).collect();
         for row in rows {
             self.log(What::Recorded(row));
+        }
+        let transactions = self.store.transactions.0.iter().map(|it| What::Transaction {
+            desktop: credential_of(it.facts.desktop),
+            transaction: it.facts.ask.transaction().to_string(),
+            status: it.status,
+            response: it.response.clone(),
+            is_told: it.is_told || !self.desktops[it.facts.desktop].has_identity,
+            is_voiding: it.void == Void::Pending,
+        });
+        for transaction in transactions.collect::<Vec<_>>() {
+            self.log(transaction);
         }
     }
 }

@@ -46,10 +46,11 @@ fn results(found: &mut Findings<'_>, delivery: &Delivery<'_>) {
     let comes_again = run.at_rest.is_some()
         && !forgotten
         && !run.journal_lost_after(delivery.poi, delivery.written())
-        && !run.is_plain(delivery);
+        && !run.is_plain(delivery)
+        && !run.taken_for_plain_after(delivery.poi, delivery.linked);
     // A result for what was proved never to have been there is for a person to look at.
     let denied = row.is_some_and(|row| matches!(row.row.outcome, Outcome::NeverReached | Outcome::Refused));
-    if comes_again && !denied && is_money(delivery.category()) {
+    if comes_again && !denied && is_money(delivery.category()) && !run.never_left(delivery) {
         let text = format!("the gateway has read a result of {}, but {says}", delivery.id);
         found.add(Figure::Lost, row.map_or(read, |row| row.at), about, text);
     }

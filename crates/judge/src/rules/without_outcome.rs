@@ -107,6 +107,8 @@ fn finals(found: &mut Findings<'_>) {
     for seen in run.rows.iter().filter(|seen| seen.row.outcome == Outcome::UnknownFinal) {
         let Some(delivery) = run.delivery(&seen.row.delivery) else { continue };
         let excused = delivery.set_aside
+            || run.is_plain(delivery)
+            || run.taken_for_plain_after(delivery.poi, delivery.linked)
             || run.journal_lost_after(delivery.poi, delivery.linked)
             || delivery.reports.iter().any(|report| match report.kind {
                 ReportKind::Unusable => true,
@@ -114,7 +116,7 @@ fn finals(found: &mut Findings<'_>) {
                 _ => false,
             });
         // A result that it has told is counted as lost.
-        if !excused && !found.has(Figure::Lost, seen.at) {
+        if !excused && !found.has(Figure::Lost, seen.at) && !run.never_left(delivery) {
             let text = format!(
                 "the {} with ServiceID {} is {:?}, and {} and its terminal could tell",
                 seen.row.category, seen.row.service, seen.row.outcome, delivery.id

@@ -15,7 +15,7 @@ use crate::pair::{Mode, Pair, Turn};
 const SECOND: Duration = Duration::from_secs(1);
 
 /// The steps come to a good end; with the fault they end at a promise that is broken, in these words.
-fn breaks(fault: Fault, promise: &str, steps: fn()) {
+pub(crate) fn breaks(fault: Fault, promise: &str, steps: fn()) {
     steps();
     fault::switch(Some(fault));
     let end = std::panic::catch_unwind(steps);
@@ -291,7 +291,7 @@ fn async_ok_without_received() {
 
 #[test]
 fn every_fault_has_its_test() {
-    let source = include_str!("faults.rs");
+    let source = concat!(include_str!("faults.rs"), include_str!("faults_actions.rs"));
     for fault in Fault::ALL {
         let test = format!("fn {}()", fault.name().replace('-', "_"));
         assert!(source.contains(&test), "{fault}");

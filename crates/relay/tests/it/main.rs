@@ -21,6 +21,8 @@ mod delivery;
 #[cfg(test)]
 #[cfg(feature = "faults")]
 mod faults;
+#[cfg(feature = "faults")]
+mod faults_actions;
 #[cfg(test)]
 mod identity;
 #[cfg(test)]

@@ -1,12 +1,18 @@
 //! The Actions API in the simulated world: terminals and desktops that speak it.
 
+mod desktop;
 mod plain;
 mod port;
+mod pursuits;
+mod transactions;
 
 use clap::ValueEnum;
 
+pub(crate) use desktop::Desktop;
 pub(crate) use plain::Plain;
 pub(crate) use port::{Errand, Opened, Ports, Session, key_of};
+pub(crate) use pursuits::{Pursuits, Waiter, credential_of};
+pub(crate) use transactions::{Change, Changed, Transactions, Void};
 
 /// Which terminals a run has.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, ValueEnum)]

@@ -16,8 +16,8 @@ use crate::tally::Count;
 use crate::world::{Event, Owner, World, poi_id};
 
 /// As the page recommends: a `ping` every 30 s, and 10 s for the `pong`.
-const PING_EVERY: Duration = Duration::from_secs(30);
-const PONG_WAIT: Duration = Duration::from_secs(10);
+pub(super) const PING_EVERY: Duration = Duration::from_secs(30);
+pub(super) const PONG_WAIT: Duration = Duration::from_secs(10);
 
 /// The longest pause before it connects again.
 const PAUSE_MAX: Duration = Duration::from_secs(30);

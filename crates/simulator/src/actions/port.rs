@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use judge::What;
-use relay::actions::{Known, Opening, Port, PortOrder, PortSetup, ToClient, TransactionId};
+use relay::actions::{self, Known, Opening, Port, PortOrder, PortSetup, ToClient, TransactionId};
 use relay::exchange::{Arrival, LinkOrder, Report, Source};
 use relay::ledger::{LedgerError, Outcome};
 use relay::{
@@ -14,10 +14,12 @@ use relay::{
     WallMs, Welcome,
 };
 use serde_json::Value;
+use virtual_terminal::Asked;
 
+use super::transactions::Transaction;
 use crate::gateway::{LINKS_MAX, WRITE_MAX};
 use crate::network::{ConnectionNumber, End, Packet};
-use crate::store::{Job, Mood};
+use crate::store::{Job, Mood, Store};
 use crate::tally::Count;
 use crate::world::{Event, START, World, poi_id};
 
@@ -94,7 +96,7 @@ impl World {
     /// An Actions terminal's socket opens.
     pub(crate) fn take_port(&mut self, number: ConnectionNumber, key: &str) {
         let Some(desk) = (0..self.sites.len()).find(|site| key_of(*site) == key) else {
-            return self.respond(number, 401, Bytes::new());
+            return self.take_desktop(number, key);
         };
         if self.sessions_of(desk).len() >= LINKS_MAX {
             return self.respond(number, 503, Bytes::new());
@@ -160,7 +162,9 @@ impl World {
     /// A text frame came.
     pub(crate) fn port_reads(&mut self, number: ConnectionNumber, frame: Bytes) {
         let now = self.gateway_now();
-        let Some(desk) = self.port(number).map(|session| session.desk) else { return };
+        let Some(desk) = self.port(number).map(|session| session.desk) else {
+            return self.desktop_says(number, &frame);
+        };
         let poi = poi_id(desk).to_string();
         self.log(What::FromActions { poi, link: number as u64, frame: frame.clone() });
         if let Some(session) = self.port(number) {
@@ -221,16 +225,29 @@ impl World {
     /// What the desk has for the terminal.
     fn port_takes(&mut self, number: ConnectionNumber, frame: ToTerminal) {
         let now = self.gateway_now();
+        let asked = match &frame {
+            ToTerminal::Deliver(deliver) => self.asked_by_desktop(&deliver.message),
+            _ => None,
+        };
         let Some(session) = self.gateway.ports.sessions.get_mut(&number) else { return };
         let (desk, encoded) = (session.desk, frame.encode());
         match frame {
             ToTerminal::Welcome(_) => session.port.handle_welcome(now),
-            ToTerminal::Deliver(deliver) => session.port.handle_deliver(now, deliver, None),
+            ToTerminal::Deliver(deliver) => session.port.handle_deliver(now, deliver, asked),
             ToTerminal::Recorded { delivery, problem } => session.port.handle_recorded(&delivery, problem),
             ToTerminal::Unknown(_) => {}
         }
         let poi = poi_id(desk).to_string();
         self.log(What::ToTerminal { poi, link: number as u64, frame: encoded });
+    }
+
+    /// Which desktop has asked for this, if one has.
+    fn asked_by_desktop(&self, message: &Bytes) -> Option<actions::Asked> {
+        let it = transaction_of(&self.store, message)?;
+        Some(actions::Asked {
+            desktop_id: it.facts.connection.as_str().into(),
+            payment_request: it.facts.ask.raw().clone(),
+        })
     }
 
     fn port_does(&mut self, number: ConnectionNumber, order: PortOrder) {
@@ -270,7 +287,7 @@ impl World {
             is_meant.then(|| Known {
                 delivery: record.delivery.clone(),
                 message: message.clone(),
-                desktop_id: None,
+                desktop_id: transaction_of(store, message).map(|it| it.facts.connection.as_str().into()),
                 standing: (&record.outcome).into(),
             })
         });
@@ -409,6 +426,17 @@ impl World {
     }
 }
 
+/// The transaction of which this is the Payment: of this world's desktops no two use a name.
+fn transaction_of<'a>(store: &'a Store, message: &Bytes) -> Option<&'a Transaction> {
+    let value: Value = serde_json::from_slice(message).ok()?;
+    let request = &value["SaleToPOIRequest"];
+    if request["MessageHeader"]["SaleID"] != actions::SALE_ID {
+        return None;
+    }
+    let name = request["PaymentRequest"]["SaleData"]["SaleTransactionID"]["TransactionID"].as_str()?;
+    store.transactions.0.iter().rfind(|it| it.facts.ask.transaction().as_str() == name)
+}
+
 /// Whether a nexo request is about the transaction of this name: a Payment by its SaleTransactionID, a Reversal by the
 /// payment that it takes back.
 fn bears(message: &Bytes, name: &TransactionId) -> bool {
@@ -424,6 +452,17 @@ fn bears(message: &Bytes, name: &TransactionId) -> bool {
 pub(crate) enum Errand {
     Payment { transaction: String, desktop: String },
     Void { transaction: String },
+}
+
+impl From<&Asked> for Errand {
+    fn from(asked: &Asked) -> Errand {
+        match asked {
+            Asked::Payment { transaction, desktop } => {
+                Errand::Payment { transaction: transaction.to_string(), desktop: desktop.to_string() }
+            }
+            Asked::Void { transaction } => Errand::Void { transaction: transaction.to_string() },
+        }
+    }
 }
 
 /// What a frame for a terminal sends it to do.

@@ -8,8 +8,11 @@ use super::search::{Bounds, Outcome, explore};
 pub(super) fn print_table(bounds: Bounds) -> bool {
     println!("{:26} {:>9} {:>6} {:>8}  found as", "fault", "states", "depth", "seconds");
     let mut missed = 0;
-    for fault in Fault::ALL {
-        match find(*fault, bounds) {
+    // There is no Actions terminal in it.
+    let faults: Vec<_> = Fault::ALL.iter().filter(|fault| !fault.is_of_actions()).collect();
+    for fault in &faults {
+        let fault = **fault;
+        match find(fault, bounds) {
             Some((world, Outcome { states, depth, elapsed, violation: Some(found), .. })) => {
                 let (seconds, invariant) = (elapsed.as_secs_f64(), found.violation.invariant);
                 println!("{fault:26} {states:>9} {depth:>6} {seconds:>8.1}  {invariant}{world}");
@@ -20,7 +23,7 @@ pub(super) fn print_table(bounds: Bounds) -> bool {
             }
         }
     }
-    println!("{} faults, {missed} not found within these bounds", Fault::ALL.len());
+    println!("{} faults, {missed} not found within these bounds", faults.len());
     missed == 0
 }
 

@@ -78,7 +78,7 @@ fn any_number_of_threads_finds_the_same() {
 #[cfg(feature = "faults")]
 #[test]
 fn each_deliberate_fault_is_found() {
-    for fault in relay::fault::Fault::ALL {
+    for fault in relay::fault::Fault::ALL.iter().filter(|fault| !fault.is_of_actions()) {
         assert!(super::mutants::find(*fault, Bounds::default()).is_some(), "{fault} is not found");
     }
 }

@@ -34,6 +34,10 @@ pub(super) fn judge(found: &mut Findings<'_>) {
     }
     rows(found);
     deliveries(found);
+    for (at, poi, transaction) in run.wires.foreign() {
+        let text = format!("{transaction} was not written as its desktop has asked for it");
+        found.add(Figure::WrongStatus, at, About::poi(poi), text);
+    }
 }
 
 fn add(found: &mut Findings<'_>, call: &Call<'_>, at: Index, problem: &str) {
@@ -215,13 +219,23 @@ fn rows(found: &mut Findings<'_>) {
     }
 }
 
+/// What the gateway sends for an Actions desktop it writes itself; a payment only if the desktop has asked for it.
+fn is_for_desktop(run: &Run<'_>, delivery: &Delivery<'_>) -> bool {
+    delivery.request().is_some_and(|request| {
+        let transaction = request.intention.as_ref().and_then(|wanted| wanted.transaction.as_deref());
+        let is_asked_for = transaction.is_some_and(|name| run.wires.was_asked_for(name));
+        request.header.sale == "Actions" && (request.header.category != "Payment" || is_asked_for)
+    })
+}
+
 /// A terminal gets what a POS has sent it, byte for byte.
 fn deliveries(found: &mut Findings<'_>) {
     let run = found.run;
     for delivery in &run.deliveries {
         let calls = delivery.identity.map(|identity| run.identities[identity].calls.as_slice());
         let mut calls = calls.unwrap_or_default().iter().map(|call| &run.calls[*call]);
-        let was_sent = calls.any(|call| call.asked < delivery.written() && call.bytes == delivery.bytes);
+        let was_sent = calls.any(|call| call.asked < delivery.written() && call.bytes == delivery.bytes)
+            || is_for_desktop(run, delivery);
         let is_its_own = delivery.request().is_none_or(|request| request.header.poi == delivery.poi);
         if was_sent && is_its_own {
             continue;

@@ -6,6 +6,7 @@ use super::job::{Job, Known, Stage, What};
 use super::{LookFor, Mode, Phase, Port, PortOrder, SILENCE_MAX};
 use crate::actions::frame::Resume;
 use crate::actions::transaction::TransactionId;
+use crate::fault::{self, Fault};
 use crate::frame::Hello;
 use crate::id::{DeliveryId, JournalId, ProcessId};
 use crate::time::Now;
@@ -95,7 +96,9 @@ impl Port {
                 Stage::Reported { .. } | Stage::GivenUp | Stage::Finished => continue,
             };
             // What was written to this very socket before the `resume` was read the terminal may still find in it.
-            let has_it = is_written_here || has.as_ref().is_none_or(|has| has.contains(&job.delivery));
+            let forgets = resume.is_none() && fault::is(Fault::PlainResumesNothing);
+            let has_it =
+                !forgets && (is_written_here || has.as_ref().is_none_or(|has| has.contains(&job.delivery)));
             if has_it {
                 job.stage = Stage::Resuming { is_written_here };
                 resumed.push(job.delivery.clone());

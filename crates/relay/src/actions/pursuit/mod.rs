@@ -15,6 +15,7 @@ use super::outcome::{Judgement, PaymentFailure, PaymentOutcome, judge};
 use super::payment::PaymentAsk;
 use super::transaction::PaymentStatus;
 use crate::exchange::{Answer, Heard, WAIT_MAX};
+use crate::fault::{self, Fault};
 use crate::presence::GRACE;
 use crate::time::{Now, WallMs};
 
@@ -303,7 +304,11 @@ impl Pursuit {
         let is_patient = may_still_run && self.age(now) < PATIENCE;
         if !self.is_given_up && !is_patient {
             self.is_given_up = true;
-            let told = PaymentOutcome::failed(&self.ask, PaymentFailure::TerminalUnreachable, now.wall);
+            let why = match fault::is(Fault::UnknownIsNotPaid) {
+                true => PaymentFailure::TerminalOffline,
+                false => PaymentFailure::TerminalUnreachable,
+            };
+            let told = PaymentOutcome::failed(&self.ask, why, now.wall);
             self.orders.push_back(PursuitOrder::Note(PaymentStanding::GivenUp(told)));
         }
         self.pause(now, Next::Ask);

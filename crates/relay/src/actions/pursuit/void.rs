@@ -12,6 +12,7 @@ use super::{ASK_PACE, PURSUED_FOR, Pursuit, PursuitOrder, Question, Stage};
 use crate::actions::outcome::poi_transaction_id;
 use crate::actions::payment::{header, void_service_id_of};
 use crate::exchange::{Answer, Heard};
+use crate::fault::{self, Fault};
 use crate::time::Now;
 
 /// Between two attempts while the terminal is away, at most. It is tried at once when the terminal comes.
@@ -108,6 +109,9 @@ impl Pursuit {
 
     pub(super) fn void_answered(&mut self, now: Now, heard: &Heard) {
         let Stage::Voiding(voiding) = &self.stage else { return };
+        if fault::is(Fault::VoidedUnproved) && voiding.step == Step::Sent {
+            return self.void_ended(true);
+        }
         let count = voiding.count;
         let told = match voiding.step {
             Step::Recalling => {
