@@ -92,7 +92,7 @@ faults! {
     UnknownIsNotPaid "unknown-is-not-paid":
         "E25: a desktop that has waited for too long is told that nothing was charged.",
     VoidedUnproved "voided-unproved":
-        "E25: a late success counts as voided as soon as its Reversal was sent.",
+        "E25: a late success counts as voided before its Reversal was sent.",
     AsyncOkWithoutReceived "async-ok-without-received":
         "E21: a call that does not wait for the end hears `ok` as soon as its request is admitted.",
 }

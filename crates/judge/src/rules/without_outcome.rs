@@ -5,7 +5,7 @@ use std::time::Duration;
 use super::{About, Findings};
 use crate::log::Outcome;
 use crate::message::{ends_empty, is_money};
-use crate::run::{Answer, Call, Delivery, ReportKind, Run};
+use crate::run::{Answer, Call, Delivery, ReportKind, RowSeen, Run};
 use crate::verdict::Figure;
 
 /// How much later than its POS gives up a call may be answered: a commit that is late is waited for 2 s, once for a look
@@ -87,7 +87,12 @@ fn webhook(found: &mut Findings<'_>, call: &Call<'_>) {
 /// At rest nothing is open any more.
 fn rows(found: &mut Findings<'_>) {
     let run = found.run;
-    for seen in run.rows.iter().filter(|_| run.at_rest.is_some()) {
+    // The gateway's own questions for a desktop's payment that nobody can tell of go on, and on.
+    let is_asked_on = |seen: &RowSeen<'_>| {
+        let late = run.delivery(&seen.row.delivery).is_some_and(|it| run.is_at_rest(it.written()));
+        late && seen.row.sale == "Actions" && seen.row.category == "TransactionStatus"
+    };
+    for seen in run.rows.iter().filter(|seen| run.at_rest.is_some() && !is_asked_on(seen)) {
         if matches!(seen.row.outcome, Outcome::Open | Outcome::Unknown) {
             let intention = seen.identity.and_then(|identity| run.intention_of(identity));
             let about = About::poi(&seen.row.poi).intention(intention);

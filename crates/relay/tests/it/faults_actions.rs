@@ -150,7 +150,8 @@ fn voided_unproved() {
         pursuit.handle_answer(later, &heard(found), Undo::Possible);
         pursuit.poll_order();
         pursuit.handle_ended(later, true);
-        assert!(matches!(pursuit.poll_order(), Some(PursuitOrder::SendVoid(_))));
+        let sent = pursuit.poll_order();
+        assert!(matches!(sent, Some(PursuitOrder::SendVoid(_))), "nobody has proved that it is voided");
         pursuit.handle_answer(later, &heard(Answer::NoResponse), Undo::Possible);
         assert_eq!(pursuit.poll_order(), None, "nobody has proved that it is voided");
     });

@@ -68,6 +68,9 @@ impl Voiding {
 
 impl Pursuit {
     pub(super) fn begin_void(&mut self, now: Now, payment: &Bytes) {
+        if fault::is(Fault::VoidedUnproved) {
+            return self.void_ended(true);
+        }
         self.void_at(now, Some(payment.clone()), Next::Send);
     }
 
@@ -109,9 +112,6 @@ impl Pursuit {
 
     pub(super) fn void_answered(&mut self, now: Now, heard: &Heard) {
         let Stage::Voiding(voiding) = &self.stage else { return };
-        if fault::is(Fault::VoidedUnproved) && voiding.step == Step::Sent {
-            return self.void_ended(true);
-        }
         let count = voiding.count;
         let told = match voiding.step {
             Step::Recalling => {
