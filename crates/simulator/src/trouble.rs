@@ -378,7 +378,9 @@ impl World {
             Trouble::ResultAgain => Count::ResultAgain,
             Trouble::ResultDiffers => {
                 let is_settled = |record: &relay::ledger::Record| {
-                    !record.outcome.is_undecided() || record.key.poi != poi_id(site)
+                    let knows =
+                        !record.outcome.is_undecided() && !matches!(record.outcome, Outcome::UnknownFinal(_));
+                    knows || record.key.poi != poi_id(site)
                 };
                 // Only where no payment is open: before its end it would not be a second result, but a lie.
                 if response["status"] != "SUCCESS" || !self.store.ledger.records().all(is_settled) {
