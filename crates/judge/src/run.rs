@@ -373,7 +373,7 @@ impl<'a> Reader<'a> {
             What::FromTerminal { poi, link, frame } => self.up(at, poi, *link, frame::up(frame)),
             What::ToActions { poi, frame, .. } => self.run.wires.down(at, poi, frame),
             What::FromActions { poi, link, frame } => self.run.wires.up(at, poi, *link, frame),
-            What::FromDesktop { frame, .. } => self.run.wires.from_desktop(frame),
+            What::FromDesktop { frame, .. } => self.run.wires.desktop_says(frame),
             What::ToDesktop { frame, .. } => {
                 self.run.told_desktops.extend(desktop::read(at, frame));
             }

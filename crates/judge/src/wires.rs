@@ -46,7 +46,7 @@ impl Wires {
     }
 
     /// A frame from a desktop.
-    pub(crate) fn from_desktop(&mut self, frame: &[u8]) {
+    pub(crate) fn desktop_says(&mut self, frame: &[u8]) {
         let Some(raw) = raw_request(frame) else { return };
         self.asked.insert(raw.to_owned());
         let value: Value = serde_json::from_str(raw).unwrap_or_default();
