@@ -93,6 +93,7 @@ macro_rules! conformance_tests {
             what_was_given_up_stays_open_for_its_result,
             what_waits_for_a_desktop_comes_in_order_and_to_nobody_else,
             a_late_note_of_telling_is_about_what_was_told,
+            a_part_that_was_charged_is_kept_as_money_and_told_as_no_success,
             a_success_is_read_or_voided_and_never_both,
             a_success_that_was_told_over_the_terminal_api_is_not_voided,
             what_was_told_of_another_payment_or_end_keeps_no_void_away,

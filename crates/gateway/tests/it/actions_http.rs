@@ -12,23 +12,27 @@ use sha2::{Digest as _, Sha256};
 use crate::support::{COMPANY, OTHER_COMPANY, POI, TestGateway, client, request};
 
 /// A desktop that signs its requests.
-struct Signer {
+pub(crate) struct Signer {
     url: String,
-    key: String,
+    /// Its API key.
+    pub(crate) key: String,
     secret: String,
     http: reqwest::Client,
 }
 
 /// What came back.
 #[derive(Debug)]
-struct Answer {
-    status: u16,
+pub(crate) struct Answer {
+    /// HTTP status.
+    pub(crate) status: u16,
     headers: reqwest::header::HeaderMap,
-    body: Value,
+    /// The JSON in it.
+    pub(crate) body: Value,
 }
 
 impl Signer {
-    async fn new(gateway: &TestGateway, company: &str, groups: &[&str]) -> Signer {
+    /// A new key for these groups.
+    pub(crate) async fn new(gateway: &TestGateway, company: &str, groups: &[&str]) -> Signer {
         let groups: Vec<String> = groups.iter().map(|&group| group.to_owned()).collect();
         let new = NewKey { company, merchants: &[], roles: &[Role::ActionsDesktop], description: None };
         let actions = ActionsKey::Desktop { groups: &groups, api_secret: None };
@@ -51,12 +55,14 @@ impl Signer {
         ]
     }
 
-    async fn get(&self, path: &str) -> Answer {
+    /// A signed GET.
+    pub(crate) async fn get(&self, path: &str) -> Answer {
         let headers = self.headers("GET", path, b"");
         self.send("GET", path, b"", &headers).await
     }
 
-    async fn post(&self, path: &str, body: &Value) -> Answer {
+    /// A signed POST.
+    pub(crate) async fn post(&self, path: &str, body: &Value) -> Answer {
         let body = body.to_string();
         let headers = self.headers("POST", path, body.as_bytes());
         self.send("POST", path, body.as_bytes(), &headers).await

@@ -5,10 +5,11 @@ use std::time::Duration;
 
 use serde_json::{Value, json};
 
+use crate::actions_http::Signer;
 use crate::actions_terminal::{ACTIONS_POI, ActionsTerminal, terminal_key};
 use crate::desktop::{Desktop, desktop_key};
 use crate::scripted_terminal::ScriptedTerminal;
-use crate::support::TestGateway;
+use crate::support::{COMPANY, TestGateway};
 
 /// The minute, and time for a busy machine.
 const A_MINUTE: Duration = Duration::from_secs(90);
@@ -22,6 +23,7 @@ async fn a_late_success_is_voided_where_it_can_be_and_told_as_late_where_it_can_
         on_a_link_terminal_that_refuses_to_void(&gateway, &key),
         on_an_acknowledging_terminal(&gateway, &key),
         on_a_plain_terminal(&gateway, &key),
+        in_part_on_a_plain_terminal(&gateway),
     );
     gateway.stop().await;
 }
@@ -107,6 +109,36 @@ async fn on_a_plain_terminal(gateway: &TestGateway, key: &str) {
     let mut terminal = ActionsTerminal::connect(gateway, &own).await;
     terminal.send(success("P-1")).await;
     is_late(&mut desktop, "P-1").await;
+}
+
+/// A part that came too late is told alike over the socket, over HTTP, and when the payment is repeated.
+async fn in_part_on_a_plain_terminal(gateway: &TestGateway) {
+    let own = terminal_key(gateway, "ACT1-000000003", "TERM-003").await;
+    let signer = Signer::new(gateway, COMPANY, &["STORE_A"]).await;
+    let mut terminal = ActionsTerminal::connect(gateway, &own).await;
+    let mut desktop = Desktop::connect(gateway, &signer.key, Some("till-5")).await;
+    let asked = json!({"transactionId": "S-1", "amount": "12.50", "currency": "EUR"});
+    let payment = json!({"action": "payment", "terminalId": "TERM-003", "paymentRequest": asked}).to_string();
+    desktop.send(&payment).await;
+    terminal.next("paymentRequest").await;
+    drop(terminal);
+    is_not_known(&mut desktop, "S-1").await;
+    let mut terminal = ActionsTerminal::connect(gateway, &own).await;
+    let part = json!({"transactionId": "S-1", "status": "SUCCESS", "amount": "5.00"});
+    terminal.send(json!({"action": "paymentResponse", "paymentResponse": part})).await;
+    let told = desktop.next_word(A_MINUTE).await;
+    let response = &told["paymentResponse"];
+    assert_eq!((&response["errorCode"], &response["amount"]), (&json!("PARTIAL_APPROVAL"), &json!("5.00")));
+    assert_eq!((&response["status"], &told["late"]), (&json!("FAILED"), &json!(true)), "{told}");
+    desktop.send(&payment).await;
+    let again = desktop.next_word(A_MINUTE).await;
+    assert_eq!((&again["paymentResponse"], &again["late"]), (response, &json!(true)), "{again}");
+    let posted = signer.post("/v1/terminals/TERM-003/payments", &asked).await;
+    assert_eq!((posted.status, &posted.body["status"]), (200, &json!("FAILED")), "{posted:?}");
+    assert_eq!((&posted.body["paymentResponse"], &posted.body["late"]), (response, &json!(true)));
+    let shown = signer.get("/v1/transactions/S-1").await;
+    assert_eq!((&shown.body["status"], &shown.body["late"]), (&json!("FAILED"), &json!(true)), "{shown:?}");
+    assert_eq!(&shown.body["response"], response);
 }
 
 /// The desktop hears that nobody knows.

@@ -19,6 +19,7 @@ mod exchanges;
 mod http;
 mod late_successes;
 mod limits;
+mod parts;
 mod published_schemas;
 mod scripted_terminal;
 mod slow_clients;

@@ -95,7 +95,12 @@ impl PaymentOutcome {
             ResultCode::Partial => {
                 // Never asked for. It is no payment of what was asked for, and no failure without a charge either.
                 words.error_code = Some("PARTIAL_APPROVAL".into());
-                words.error_message = Some("Only a part of the amount was charged.".into());
+                words.error_message = Some(match words.amount {
+                    Some(_) => "Only a part of the amount was charged.".into(),
+                    None => "Only a part of the amount was charged, and the terminal does not say how much."
+                        .into(),
+                });
+                words.is_amount_open = words.amount.is_none();
                 PaymentStatus::Failed
             }
             ResultCode::Failure => {
@@ -166,6 +171,8 @@ pub fn judge(ask: &PaymentAsk, answer: &Answer, now: WallMs) -> Judgement {
 #[derive(Default)]
 struct Words {
     amount: Option<Amount>,
+    /// It was not the amount that was asked for, and nobody knows which it was.
+    is_amount_open: bool,
     authorization_code: Option<String>,
     error_code: Option<String>,
     error_message: Option<String>,
@@ -209,11 +216,11 @@ impl Words {
     }
 
     fn outcome(self, ask: &PaymentAsk, status: PaymentStatus, now: WallMs) -> PaymentOutcome {
-        let amount = self.amount.unwrap_or(ask.amount());
+        let amount = self.amount.or((!self.is_amount_open).then_some(ask.amount()));
         let mut object = Object::new()
             .text("transactionId", ask.transaction().as_str())
             .text("status", status.as_str())
-            .text("amount", &amount.to_string())
+            .maybe_text("amount", amount.map(|amount| amount.to_string()).as_deref())
             .text("currency", ask.currency())
             .text("paymentMethod", ask.payment_method())
             .maybe_text("authorizationCode", self.authorization_code.as_deref())
@@ -417,6 +424,14 @@ mod tests {
         );
         assert!(heard.contains(r#""status":"FAILED","amount":"5.00""#), "{heard}");
         assert!(heard.contains("PARTIAL_APPROVAL"), "{heard}");
+    }
+
+    #[test]
+    fn a_part_of_which_nobody_says_how_much_is_not_told_as_the_whole() {
+        let heard = heard(r#"{"Response":{"Result":"Partial"}}"#);
+        assert!(heard.contains(r#""status":"FAILED","currency":"EUR""#), "{heard}");
+        assert!(heard.contains(r#""errorCode":"PARTIAL_APPROVAL""#), "{heard}");
+        assert!(heard.contains("does not say how much"), "{heard}");
     }
 
     #[test]

@@ -1,7 +1,7 @@
 //! How a transaction stands goes to the disk, and then to its desktop.
 
 use nexo::Kept;
-use relay::actions::{End, PaymentOutcome, PaymentStanding};
+use relay::actions::{Charge, End, PaymentOutcome, PaymentStanding};
 
 use super::Payments;
 use super::chase::Chase;
@@ -30,9 +30,9 @@ impl Payments {
     pub(super) async fn end(&self, chase: &mut Chase, end: End, outcome: &PaymentOutcome) -> Option<bool> {
         let response = Kept::of(&outcome.payment_response);
         let completion = match end {
-            End::Paid => Completion::Paid(response),
-            End::PaidLate => Completion::PaidLate(response),
-            End::PaidLateToVoid => Completion::PaidLateToVoid(response),
+            End::Paid(charge) => Completion::Paid(response, charge),
+            End::PaidLate(charge) => Completion::PaidLate(response, charge),
+            End::PaidLateToVoid(charge) => Completion::PaidLateToVoid(response, charge),
             End::Failed => Completion::Failed(response),
             End::Cancelled => Completion::Cancelled(response),
         };
@@ -56,11 +56,21 @@ impl Payments {
             );
             return Some(true);
         }
-        if matches!(end, End::PaidLate | End::PaidLateToVoid) {
+        if matches!(end, End::PaidLate(_) | End::PaidLateToVoid(_)) {
             tracing::error!(
                 credential.id = %chase.desktop.credential,
                 transaction.id = %chase.id,
                 "a payment succeeded after its desktop was told that its outcome is not known, and stays: a person decides"
+            );
+        }
+        if matches!(
+            end,
+            End::Paid(Charge::Part) | End::PaidLate(Charge::Part) | End::PaidLateToVoid(Charge::Part)
+        ) {
+            tracing::error!(
+                credential.id = %chase.desktop.credential,
+                transaction.id = %chase.id,
+                "a terminal has charged a part of a payment, which nobody asked for: a person decides"
             );
         }
         self.announce(chase, edition);

@@ -149,7 +149,7 @@ async fn tell(api: &ActionsHttp, transaction: &Transaction) -> Result<Response, 
             match transaction.read.is_some()
                 || api.store.note_transaction_read(transaction.seq, now).await.map_err(lost)?
             {
-                true => told("SUCCESS", response, None),
+                true => told(if transaction.in_part { "FAILED" } else { "SUCCESS" }, response, None),
                 // A void has begun a moment ago.
                 false => no_end(None),
             }

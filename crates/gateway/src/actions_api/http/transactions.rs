@@ -87,10 +87,10 @@ struct Shown {
 
 impl Shown {
     fn of(transaction: &Transaction, now: WallMs) -> Result<Shown, HttpError> {
-        let Transaction { facts, status, response, updated, completed, late, void, voided, .. } = transaction;
+        let Transaction { facts, response, updated, completed, late, void, voided, .. } = transaction;
         let shown = Shown {
             transaction_id: facts.id.to_string(),
-            status: status.as_str(),
+            status: transaction.told_status().as_str(),
             request: raw(&facts.payment_request)?,
             response: response.as_ref().map(raw).transpose()?,
             late: *late,

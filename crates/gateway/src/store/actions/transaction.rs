@@ -2,7 +2,7 @@
 
 use bytes::Bytes;
 use nexo::{Kept, MessageCategory, PoiId, SaleId, ServiceId};
-use relay::actions::{Standing, TransactionId};
+use relay::actions::{Charge, Standing, TransactionId};
 use relay::ledger::Digest;
 use relay::{ConnectionId, DeliveryId, ExchangeId, WallMs};
 
@@ -62,8 +62,10 @@ pub(crate) struct Transaction {
     pub(crate) seq: TransactionSeq,
     /// What never changes.
     pub(crate) facts: TransactionFacts,
-    /// How it stands, in the words of the API.
+    /// How it stands. What the API says of it is [`told_status`](Self::told_status).
     pub(crate) status: TransactionStatus,
+    /// Whether a part of the amount was taken, and no more.
+    pub(crate) in_part: bool,
     /// The member `paymentResponse`: JSON, as the desktop is or was told. From the giving up or the completion on.
     pub(crate) response: Option<Kept>,
     /// When it last changed.
@@ -90,6 +92,15 @@ impl Transaction {
     pub(crate) fn is_open(&self) -> bool {
         self.completed.is_none() || self.void == Void::Pending
     }
+
+    /// Its status in the words of the API, where *completed* is paid in full: a part is a `FAILED`, and its `paymentResponse`
+    /// says `PARTIAL_APPROVAL`.
+    pub(crate) fn told_status(&self) -> TransactionStatus {
+        match self.status {
+            TransactionStatus::Completed if self.in_part => TransactionStatus::Failed,
+            status => status,
+        }
+    }
 }
 
 /// How a transaction stands, in the words of the API.
@@ -101,7 +112,7 @@ pub(crate) enum TransactionStatus {
     Pending,
     /// Its terminal is away, and may still come back in time.
     AwaitingReconnect,
-    /// The money was taken.
+    /// The money was taken, or a part of it.
     Completed,
     /// It was not; or, with no completion, the desktop was told so and the outcome is not known.
     Failed,
@@ -207,12 +218,12 @@ pub(crate) enum Progress {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) enum Completion {
     /// The money was taken.
-    Paid(Kept),
+    Paid(Kept, Charge),
     /// The money was taken after the giving up, and stays so: a person decides.
-    PaidLate(Kept),
+    PaidLate(Kept, Charge),
     /// The money was taken after the giving up, and is to be given back: its void is pending from this moment on, unless
     /// somebody has read the success already.
-    PaidLateToVoid(Kept),
+    PaidLateToVoid(Kept, Charge),
     /// It was not taken.
     Failed(Kept),
     /// Somebody ended it.
@@ -223,9 +234,9 @@ impl Completion {
     /// What the desktop is told.
     pub(crate) fn response(&self) -> &Kept {
         match self {
-            Completion::Paid(response)
-            | Completion::PaidLate(response)
-            | Completion::PaidLateToVoid(response)
+            Completion::Paid(response, _)
+            | Completion::PaidLate(response, _)
+            | Completion::PaidLateToVoid(response, _)
             | Completion::Failed(response)
             | Completion::Cancelled(response) => response,
         }

@@ -2,7 +2,7 @@
 
 use bytes::Bytes;
 use nexo::{Kept, PoiId, ServiceId};
-use relay::actions::{Standing, TransactionId};
+use relay::actions::{Charge, Standing, TransactionId};
 use relay::ledger::{Admission, Boarded, Cannot, Digest, Op, Outcome, Reply, Told};
 use relay::{CallId, ConnectionId, DeliveryId, Epoch, ExchangeId, WallMs};
 
@@ -408,7 +408,7 @@ impl<D: Database> Bench<D> {
 
     /// Ends a transaction with a success that is to be voided. Whether it is.
     async fn void_at_once(&self, seq: TransactionSeq) -> Void {
-        let late = Completion::PaidLateToVoid(kept("{}"));
+        let late = Completion::PaidLateToVoid(kept("{}"), Charge::Whole);
         self.store.complete_transaction(seq, late, ms(2)).await.unwrap().unwrap().void
     }
 
@@ -448,7 +448,7 @@ impl<D: Database> Bench<D> {
 }
 
 fn paid() -> Completion {
-    Completion::Paid(kept(r#"{"status":"SUCCESS"}"#))
+    Completion::Paid(kept(r#"{"status":"SUCCESS"}"#), Charge::Whole)
 }
 
 fn failed() -> Completion {
@@ -562,11 +562,45 @@ pub(in crate::store) async fn what_was_given_up_stays_open_for_its_result<D: Dat
     let seq = bench.begin(facts("T-2", 1, Some("till-1"), START)).await;
     bench.give_up(seq, ms(1)).await;
     bench.told(seq, 1).await;
-    let late = Completion::PaidLate(kept(r#"{"status":"SUCCESS"}"#));
+    let late = Completion::PaidLate(kept(r#"{"status":"SUCCESS"}"#), Charge::Whole);
     assert_eq!(bench.complete(seq, late, ms(3)).await, Some(Edition(2)));
     let late = bench.look("T-2").await;
     assert_eq!((late.status, late.late, late.told), (TransactionStatus::Completed, true, None));
     assert_eq!(bench.untold("till-1").await, ["T-2"]);
+}
+
+pub(in crate::store) async fn a_part_that_was_charged_is_kept_as_money_and_told_as_no_success<D: Database>() {
+    let bench = bench::<D>().await;
+    let part = || kept(r#"{"status":"FAILED","errorCode":"PARTIAL_APPROVAL"}"#);
+    let at_once = bench.begin(facts("T-1", 1, Some("till-1"), START)).await;
+    bench.complete(at_once, Completion::Paid(part(), Charge::Part), ms(1)).await;
+    let late = bench.begin(facts("T-2", 1, Some("till-1"), START)).await;
+    bench.give_up(late, ms(1)).await;
+    bench.told(late, 1).await;
+    // Whoever was told that it is not known hears of it.
+    assert_eq!(
+        bench.complete(late, Completion::PaidLate(part(), Charge::Part), ms(2)).await,
+        Some(Edition(2))
+    );
+    assert_eq!(bench.untold("till-1").await, ["T-1", "T-2"]);
+    let voided = bench.begin(facts("T-3", 1, Some("till-1"), START)).await;
+    bench.give_up(voided, ms(1)).await;
+    bench.complete(voided, Completion::PaidLateToVoid(part(), Charge::Part), ms(3)).await;
+    bench.void(voided, Void::Done, ms(4)).await;
+    let whole = bench.begin(facts("T-4", 1, Some("till-1"), START)).await;
+    bench.complete(whole, paid(), ms(5)).await;
+
+    let bench = bench.reopen();
+    for (id, status, is_late, told) in [
+        ("T-1", TransactionStatus::Completed, false, TransactionStatus::Failed),
+        ("T-2", TransactionStatus::Completed, true, TransactionStatus::Failed),
+        ("T-3", TransactionStatus::Voided, true, TransactionStatus::Voided),
+        ("T-4", TransactionStatus::Completed, false, TransactionStatus::Completed),
+    ] {
+        let found = bench.look(id).await;
+        assert_eq!((found.status, found.late, found.told_status()), (status, is_late, told), "{id}");
+        assert_eq!(found.in_part, id != "T-4", "{id}");
+    }
 }
 
 pub(in crate::store) async fn what_waits_for_a_desktop_comes_in_order_and_to_nobody_else<D: Database>() {
@@ -611,7 +645,7 @@ pub(in crate::store) async fn a_late_note_of_telling_is_about_what_was_told<D: D
     let seq = bench.begin(facts("T-1", 1, Some("till-1"), START)).await;
     bench.told(seq, 0).await;
     bench.give_up(seq, ms(1)).await;
-    bench.complete(seq, Completion::PaidLate(kept("{}")), ms(2)).await;
+    bench.complete(seq, Completion::PaidLate(kept("{}"), Charge::Whole), ms(2)).await;
     bench.told(seq, 1).await;
     assert_eq!((bench.look("T-1").await.told, bench.untold("till-1").await), (None, vec!["T-1".into()]));
     bench.told(seq, 2).await;
@@ -630,7 +664,7 @@ pub(in crate::store) async fn a_success_is_read_or_voided_and_never_both<D: Data
     // Read, and so it stays.
     let read = begin("T-1").await;
     assert!(!bench.read(read).await, "it is no success");
-    bench.complete(read, Completion::PaidLate(kept("{}")), ms(2)).await;
+    bench.complete(read, Completion::PaidLate(kept("{}"), Charge::Whole), ms(2)).await;
     assert!(bench.read(read).await && bench.read(read).await);
     assert_eq!(bench.look("T-1").await.read, Some(ms(77)));
     assert_eq!(bench.void(read, Void::Pending, ms(3)).await, None);
@@ -638,7 +672,7 @@ pub(in crate::store) async fn a_success_is_read_or_voided_and_never_both<D: Data
 
     // Voided from the moment on that it is known.
     let voided = begin("T-2").await;
-    bench.complete(voided, Completion::PaidLateToVoid(kept("{}")), ms(2)).await;
+    bench.complete(voided, Completion::PaidLateToVoid(kept("{}"), Charge::Whole), ms(2)).await;
     assert_eq!(bench.look("T-2").await.void, Void::Pending);
     assert!(!bench.read(voided).await);
     assert_eq!(bench.untold("till-1").await, ["T-1"], "while it is pending there is nothing to tell");
@@ -651,7 +685,7 @@ pub(in crate::store) async fn a_success_is_read_or_voided_and_never_both<D: Data
     // Decided a moment later.
     let decided = begin("T-3").await;
     assert_eq!(bench.void(decided, Void::Pending, ms(1)).await, None);
-    bench.complete(decided, Completion::PaidLate(kept("{}")), ms(2)).await;
+    bench.complete(decided, Completion::PaidLate(kept("{}"), Charge::Whole), ms(2)).await;
     assert_eq!(bench.void(decided, Void::Done, ms(3)).await, None);
     assert_eq!(bench.void(decided, Void::Pending, ms(3)).await, Some(Edition(3)));
     assert!(!bench.read(decided).await);
@@ -730,7 +764,7 @@ pub(in crate::store) async fn a_void_that_failed_may_be_tried_again<D: Database>
     let bench = bench::<D>().await;
     let seq = bench.begin(facts("T-1", 1, Some("till-1"), START)).await;
     bench.give_up(seq, ms(1)).await;
-    bench.complete(seq, Completion::PaidLateToVoid(kept("{}")), ms(2)).await;
+    bench.complete(seq, Completion::PaidLateToVoid(kept("{}"), Charge::Whole), ms(2)).await;
     bench.void(seq, Void::Failed, ms(3)).await.unwrap();
     let standing = bench.look("T-1").await;
     assert_eq!(
@@ -755,10 +789,10 @@ pub(in crate::store) async fn what_is_not_finished_is_found_after_a_restart<D: D
     bench.give_up(given_up, ms(1)).await;
     bench.told(given_up, 1).await;
     let voiding = begin("T-4").await;
-    bench.complete(voiding, Completion::PaidLateToVoid(kept("{}")), ms(2)).await;
+    bench.complete(voiding, Completion::PaidLateToVoid(kept("{}"), Charge::Whole), ms(2)).await;
     for (id, void) in [("T-5", Void::Done), ("T-6", Void::Failed)] {
         let seq = begin(id).await;
-        bench.complete(seq, Completion::PaidLateToVoid(kept("{}")), ms(2)).await;
+        bench.complete(seq, Completion::PaidLateToVoid(kept("{}"), Charge::Whole), ms(2)).await;
         bench.void(seq, void, ms(3)).await.unwrap();
     }
     for (id, completion) in [("T-7", paid()), ("T-8", failed())] {

@@ -106,15 +106,25 @@ pub enum PaymentStanding {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum End {
     /// Money was taken.
-    Paid,
+    Paid(Charge),
     /// Money was taken after the desktop was told that it is not known, and can't be given back: a person decides.
-    PaidLate,
+    PaidLate(Charge),
     /// The same, and it is to be given back unless somebody has read the success (E25): decided where that is known.
-    PaidLateToVoid,
+    PaidLateToVoid(Charge),
     /// None was taken.
     Failed,
     /// None was taken: somebody called it off.
     Cancelled,
+}
+
+/// How much was taken of what was asked for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Charge {
+    /// All of it.
+    Whole,
+    /// A part, which nobody has asked for (nexo `Partial`). It is told as `FAILED` with `PARTIAL_APPROVAL`, and stays: the shop
+    /// takes the rest, or gives it back. Only what came too late is voided, as any late success is.
+    Part,
 }
 
 /// Whether a terminal can undo a payment by itself.
@@ -319,12 +329,16 @@ impl Pursuit {
         let response = response.filter(is_charge);
         let can_void = undo == Undo::Possible
             && response.as_ref().is_some_and(|response| self.void_of(response, 0).is_some());
+        let charge = match outcome.status == PaymentStatus::Success {
+            true => Charge::Whole,
+            false => Charge::Part,
+        };
         let end = match (&response, outcome.status) {
-            (Some(_), _) if self.is_given_up && can_void => End::PaidLateToVoid,
-            (Some(_), _) if self.is_given_up => End::PaidLate,
-            (_, PaymentStatus::Success) => End::Paid,
-            (_, PaymentStatus::Cancelled) => End::Cancelled,
-            _ => End::Failed,
+            (Some(_), _) if self.is_given_up && can_void => End::PaidLateToVoid(charge),
+            (Some(_), _) if self.is_given_up => End::PaidLate(charge),
+            (Some(_), _) => End::Paid(charge),
+            (None, PaymentStatus::Cancelled) => End::Cancelled,
+            (None, _) => End::Failed,
         };
         self.stage = Stage::Ending { response };
         self.orders.push_back(PursuitOrder::End(end, outcome));

@@ -67,6 +67,13 @@ fn refused() -> Answer {
     Answer::Response(response("Payment", &service(), &body))
 }
 
+fn partial() -> Answer {
+    let body = format!(
+        r#"{{"Response":{{"Result":"Partial"}},{POI_DATA},"PaymentResult":{{"AmountsResp":{{"AuthorizedAmount":5.00}}}}}}"#
+    );
+    Answer::Response(response("Payment", &service(), &body))
+}
+
 fn found(answer: Answer) -> Answer {
     let Answer::Response(message) = answer else { panic!("a response") };
     Answer::Status(StatusAnswer::Found(message))
@@ -122,7 +129,7 @@ fn given_up() -> Pursuit {
 #[test]
 fn an_answer_is_the_end() {
     for (answer, end) in [
-        (paid(), End::Paid),
+        (paid(), End::Paid(Charge::Whole)),
         (refused(), End::Failed),
         (Answer::NotDelivered, End::Failed),
         (
@@ -261,7 +268,10 @@ fn a_late_success_is_voided() {
     let mut pursuit = given_up();
     let (now, _) = next(&mut pursuit);
     pursuit.handle_answer(now, &heard(found(paid())), Undo::Possible);
-    assert!(matches!(orders(&mut pursuit).as_slice(), [PursuitOrder::End(End::PaidLateToVoid, _)]));
+    assert!(matches!(
+        orders(&mut pursuit).as_slice(),
+        [PursuitOrder::End(End::PaidLateToVoid(Charge::Whole), _)]
+    ));
     pursuit.handle_ended(now, true);
     assert_eq!(void_sent(&mut pursuit), void_service(0));
     pursuit.handle_answer(now, &heard(reversed(0, r#""Result":"Success""#)), Undo::Possible);
@@ -281,17 +291,36 @@ fn a_late_success_stays_where_it_was_read_or_cannot_be_undone() {
     let mut pursuit = given_up();
     let (now, _) = next(&mut pursuit);
     pursuit.handle_answer(now, &heard(found(paid())), Undo::Impossible);
-    assert!(matches!(orders(&mut pursuit).as_slice(), [PursuitOrder::End(End::PaidLate, _)]));
+    assert!(matches!(orders(&mut pursuit).as_slice(), [PursuitOrder::End(End::PaidLate(Charge::Whole), _)]));
 }
 
 #[test]
 fn a_part_that_was_charged_late_is_voided_too() {
     let mut pursuit = given_up();
     let (now, _) = next(&mut pursuit);
-    let body = format!(r#"{{"Response":{{"Result":"Partial"}},{POI_DATA}}}"#);
-    let partial = Answer::Response(response("Payment", &service(), &body));
-    pursuit.handle_answer(now, &heard(found(partial)), Undo::Possible);
-    assert!(matches!(orders(&mut pursuit).as_slice(), [PursuitOrder::End(End::PaidLateToVoid, _)]));
+    pursuit.handle_answer(now, &heard(found(partial())), Undo::Possible);
+    assert!(matches!(
+        orders(&mut pursuit).as_slice(),
+        [PursuitOrder::End(End::PaidLateToVoid(Charge::Part), _)]
+    ));
+}
+
+#[test]
+fn a_part_that_was_charged_is_no_failure() {
+    let mut pursuit = begun();
+    pursuit.handle_answer(at(3000), &heard(partial()), Undo::Possible);
+    match orders(&mut pursuit).as_slice() {
+        [PursuitOrder::End(End::Paid(Charge::Part), told)] => assert_eq!(told.status, PaymentStatus::Failed),
+        other => panic!("{other:?}"),
+    }
+    // Nobody was told that it is not known: whoever hears of the part may go on with the rest.
+    pursuit.handle_ended(at(3001), false);
+    assert!(pursuit.is_over());
+
+    let mut pursuit = given_up();
+    let (now, _) = next(&mut pursuit);
+    pursuit.handle_answer(now, &heard(found(partial())), Undo::Impossible);
+    assert!(matches!(orders(&mut pursuit).as_slice(), [PursuitOrder::End(End::PaidLate(Charge::Part), _)]));
 }
 
 /// A late success whose void has been sent.
@@ -398,7 +427,10 @@ fn a_terminals_own_word_about_an_earlier_payment_is_taken() {
         let mut pursuit = pursuit.clone();
         let answer = Answer::Response(response("TransactionStatus", &fresh, body));
         pursuit.handle_answer(now, &heard(answer), Undo::Possible);
-        let ended = matches!(orders(&mut pursuit).as_slice(), [PursuitOrder::End(End::PaidLateToVoid, _)]);
+        let ended = matches!(
+            orders(&mut pursuit).as_slice(),
+            [PursuitOrder::End(End::PaidLateToVoid(Charge::Whole), _)]
+        );
         assert_eq!(ended, is_end, "{body}");
     }
 }

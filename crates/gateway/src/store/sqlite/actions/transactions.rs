@@ -1,7 +1,7 @@
 //! Transactions. What writes runs inside a transaction of the writer's, and may be run twice.
 
 use nexo::{Kept, PoiId, ServiceId};
-use relay::actions::TransactionId;
+use relay::actions::{Charge, TransactionId};
 use relay::ledger::{Digest, IDENTITY_HOURS, Told};
 use relay::{ConnectionId, WallMs};
 use rusqlite::{Connection, Params, Row, params};
@@ -24,7 +24,7 @@ macro_rules! transactions {
         concat!(
             "SELECT t.seq, t.credential, t.transaction_id, t.digest, t.company, t.merchant, t.store, t.poi_id,
                 t.service_id, t.desktop_device, t.desktop_connection, t.created_at, t.updated_at, t.completed_at,
-                t.status, t.late, t.edition, t.told_at, t.read_at, t.void, t.voided_at,
+                t.status, t.late, t.edition, t.told_at, t.read_at, t.void, t.voided_at, t.in_part,
                 r.payment_request, r.payment_request_changed, r.request, r.request_changed,
                 a.response, a.response_changed
             FROM actions_transactions t ",
@@ -114,15 +114,15 @@ pub(super) fn complete(
     let Some(standing) = standing(connection, seq)?.filter(|standing| !standing.is_complete) else {
         return Ok(None);
     };
-    let (status, late, void) = match completion {
-        Completion::Paid(_) => (TransactionStatus::Completed, false, Void::None),
-        Completion::PaidLate(_) => (TransactionStatus::Completed, true, Void::None),
-        Completion::PaidLateToVoid(_) => {
+    let (status, charge, late, void) = match completion {
+        Completion::Paid(_, charge) => (TransactionStatus::Completed, Some(charge), false, Void::None),
+        Completion::PaidLate(_, charge) => (TransactionStatus::Completed, Some(charge), true, Void::None),
+        Completion::PaidLateToVoid(_, charge) => {
             let void = if is_read(connection, seq)? { Void::None } else { Void::Pending };
-            (TransactionStatus::Completed, true, void)
+            (TransactionStatus::Completed, Some(charge), true, void)
         }
-        Completion::Failed(_) => (TransactionStatus::Failed, false, Void::None),
-        Completion::Cancelled(_) => (TransactionStatus::Cancelled, false, Void::None),
+        Completion::Failed(_) => (TransactionStatus::Failed, None, false, Void::None),
+        Completion::Cancelled(_) => (TransactionStatus::Cancelled, None, false, Void::None),
     };
     // Whoever was told that there is no money knows it.
     let was_given_up = standing.edition > Edition::default();
@@ -131,9 +131,18 @@ pub(super) fn complete(
     execute(
         connection,
         "UPDATE actions_transactions SET status = ?2, completed_at = ?3, updated_at = ?3, late = ?4, void = ?5,
-            edition = ?6, edition_at = iif(?7, ?3, edition_at), told_at = iif(?7, NULL, told_at)
+            edition = ?6, edition_at = iif(?7, ?3, edition_at), told_at = iif(?7, NULL, told_at), in_part = ?8
         WHERE seq = ?1",
-        params![seq.0, status.as_str(), at.0, late, void.as_str(), edition.0, is_news],
+        params![
+            seq.0,
+            status.as_str(),
+            at.0,
+            late,
+            void.as_str(),
+            edition.0,
+            is_news,
+            charge == Some(&Charge::Part),
+        ],
     )?;
     keep_response(connection, seq, completion.response())?;
     Ok(Some(Completed { edition, void }))
@@ -333,6 +342,7 @@ fn transaction_of(row: &Row<'_>) -> Result<Transaction, StoreError> {
             created: columns.moment("created_at")?,
         },
         status: status_of(&columns)?,
+        in_part: columns.get("in_part")?,
         response,
         updated: columns.moment("updated_at")?,
         completed: columns.moment_option("completed_at")?,
