@@ -9,6 +9,7 @@ use hmac::{Hmac, KeyInit as _, Mac as _};
 use serde_json::{Value, json};
 use sha2::{Digest as _, Sha256};
 
+use crate::actions_terminal::{ACTIONS_POI, ActionsTerminal, terminal_key};
 use crate::support::{COMPANY, OTHER_COMPANY, POI, TestGateway, client, request};
 
 /// A desktop that signs its requests.
@@ -221,6 +222,36 @@ async fn terminals_are_listed_and_paid_on_and_the_transaction_says_so() {
     let name = declined.body["transactionId"].as_str().unwrap();
     assert!(name.starts_with("http-"), "{name}");
     assert_eq!(signer.get(&format!("/v1/transactions/{name}")).await.body["status"], "FAILED");
+}
+
+#[tokio::test]
+async fn a_decline_is_a_decline_whatever_code_its_terminal_gives_it() {
+    let gateway = TestGateway::new().await;
+    let signer = Signer::new(&gateway, COMPANY, &["STORE_A"]).await;
+    let own = terminal_key(&gateway, ACTIONS_POI, "TERM-001").await;
+    let mut terminal = ActionsTerminal::connect(&gateway, &own).await;
+    for (code, status, told) in [
+        ("TERMINAL_OFFLINE", 200, "REFUSAL"),
+        ("TERMINAL_UNREACHABLE", 200, "REFUSAL"),
+        ("NO_FUNDS", 200, "NO_FUNDS"),
+        // A terminal may say that it is busy.
+        ("PAYMENT_IN_PROGRESS", 409, "PAYMENT_IN_PROGRESS"),
+    ] {
+        let body = json!({"transactionId": code, "amount": "12.50", "currency": "EUR"});
+        let decline = async {
+            let request = terminal.next("paymentRequest").await;
+            let response = json!({"transactionId": code, "status": "FAILED", "errorCode": code});
+            let desktop = &request["desktopId"];
+            let answer =
+                json!({"action": "paymentResponse", "desktopId": desktop, "paymentResponse": response});
+            terminal.send(answer).await;
+        };
+        let (answer, ()) = tokio::join!(signer.post("/v1/terminals/TERM-001/payments", &body), decline);
+        let response = &answer.body["paymentResponse"];
+        assert_eq!((answer.status, &response["errorCode"]), (status, &json!(told)), "{answer:?}");
+        assert_eq!(response["status"], "FAILED");
+    }
+    gateway.stop().await;
 }
 
 #[tokio::test]

@@ -18,6 +18,16 @@ use crate::time::WallMs;
 /// The pair of a nexo `AdditionalResponse` that holds an Actions terminal's own `paymentResponse`.
 pub(super) const OWN_WORDS: &str = "paymentResponse";
 
+/// The `errorCode` of a payment of which a part was charged.
+const PARTIAL_APPROVAL: &str = "PARTIAL_APPROVAL";
+
+/// Whether only the gateway gives this `errorCode`. Each says something about the money that a desktop goes by, and that a
+/// terminal which reports a failure can't mean.
+fn is_reserved(code: &str) -> bool {
+    let mut reserved = PaymentFailure::ALL.into_iter().map(PaymentFailure::code).chain([PARTIAL_APPROVAL]);
+    reserved.any(|reserved| reserved.eq_ignore_ascii_case(code.trim()))
+}
+
 /// How a payment ended, as its desktop hears it.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct PaymentOutcome {
@@ -47,6 +57,13 @@ pub enum PaymentFailure {
 }
 
 impl PaymentFailure {
+    const ALL: [PaymentFailure; 4] = [
+        PaymentFailure::TerminalOffline,
+        PaymentFailure::PaymentInProgress,
+        PaymentFailure::TerminalUnreachable,
+        PaymentFailure::DuplicateTransactionId,
+    ];
+
     /// The `errorCode`.
     pub fn code(self) -> &'static str {
         match self {
@@ -94,7 +111,7 @@ impl PaymentOutcome {
             ResultCode::Success => PaymentStatus::Success,
             ResultCode::Partial => {
                 // Never asked for. It is no payment of what was asked for, and no failure without a charge either.
-                words.error_code = Some("PARTIAL_APPROVAL".into());
+                words.error_code = Some(PARTIAL_APPROVAL.into());
                 words.error_message = Some(match words.amount {
                     Some(_) => "Only a part of the amount was charged.".into(),
                     None => "Only a part of the amount was charged, and the terminal does not say how much."
@@ -205,7 +222,9 @@ impl Words {
     fn take_over(&mut self, own: &Members<'_>) {
         let text = |name| own.lenient_text(name).map(Into::into);
         self.authorization_code = text("authorizationCode").or(self.authorization_code.take());
-        self.error_code = text("errorCode").or(self.error_code.take());
+        // A terminal that is busy has said so by its condition, and has the code from that.
+        let own_code = text("errorCode").filter(|code| !is_reserved(code));
+        self.error_code = own_code.or(self.error_code.take());
         self.error_message = text("errorMessage").or(self.error_message.take());
         self.timestamp = text("timestamp").or(self.timestamp.take());
         let copy = |raw: &RawValue| Bytes::copy_from_slice(raw.get().as_bytes());
@@ -319,7 +338,8 @@ fn message_in(additional: Option<&AdditionalResponse>, outcome: &ResponseOutcome
         .map(Into::into)
 }
 
-/// The `errorCode` of an ErrorCondition: in capitals with underscores: `InvalidCard` is `INVALID_CARD`. A busy terminal has a code of its own.
+/// The `errorCode` of an ErrorCondition: in capitals with underscores: `InvalidCard` is `INVALID_CARD`. A busy terminal has a
+/// code of its own. A word that would become a code of the gateway's own is a refusal like any other.
 pub fn error_code_of(condition: &ErrorCondition) -> String {
     if *condition == ErrorCondition::BUSY {
         return PaymentFailure::PaymentInProgress.code().into();
@@ -333,7 +353,7 @@ pub fn error_code_of(condition: &ErrorCondition) -> String {
         code.push(if letter.is_ascii_alphanumeric() { letter.to_ascii_uppercase() } else { '_' });
         after_small = letter.is_ascii_lowercase();
     }
-    code
+    if is_reserved(&code) { error_code_of(&ErrorCondition::REFUSAL) } else { code }
 }
 
 #[cfg(test)]
@@ -415,6 +435,36 @@ mod tests {
                 )
             );
         }
+    }
+
+    #[test]
+    fn no_terminal_can_say_what_only_the_gateway_says() {
+        for code in [
+            "TERMINAL_OFFLINE",
+            "TERMINAL_UNREACHABLE",
+            "terminal_unreachable ",
+            "DUPLICATE_TRANSACTION_ID",
+            "PAYMENT_IN_PROGRESS",
+            "PARTIAL_APPROVAL",
+        ] {
+            // In its own words, and by its condition.
+            let own = format!(r#"{{"status":"FAILED","errorCode":"{code}","errorMessage":"no"}}"#);
+            let pairs = AdditionalResponse::Pairs(vec![(OWN_WORDS.to_owned(), own)]).encode_form();
+            let said = heard(&format!(
+                r#"{{"Response":{{"Result":"Failure","ErrorCondition":"Refusal","AdditionalResponse":"{pairs}"}}}}"#
+            ));
+            assert!(said.contains(r#""errorCode":"REFUSAL","errorMessage":"no""#), "{said}");
+            let said = heard(&format!(r#"{{"Response":{{"Result":"Failure","ErrorCondition":"{code}"}}}}"#));
+            assert!(said.contains(r#""status":"FAILED""#), "{said}");
+            assert!(!said.contains(&format!(r#""errorCode":"{code}""#)), "{said}");
+        }
+        // Any other word is its own.
+        let pairs =
+            format!("{OWN_WORDS}=%7B%22status%22%3A%22FAILED%22%2C%22errorCode%22%3A%22NO_FUNDS%22%7D");
+        let said = heard(&format!(
+            r#"{{"Response":{{"Result":"Failure","ErrorCondition":"Refusal","AdditionalResponse":"{pairs}"}}}}"#
+        ));
+        assert!(said.contains(r#""errorCode":"NO_FUNDS""#), "{said}");
     }
 
     #[test]

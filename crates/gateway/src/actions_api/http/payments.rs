@@ -180,7 +180,8 @@ fn lost(error: StoreError) -> HttpError {
     HttpError::Internal
 }
 
-/// Why the gateway itself has ended a payment, if it has.
+/// Why a payment did not begin at its terminal, if it did not. No terminal can give these codes: the gateway does, for a
+/// terminal that was not reached, and for one whose condition is *busy*.
 fn why(response: &Kept) -> Option<PaymentFailure> {
     #[derive(Deserialize)]
     #[serde(rename_all = "camelCase")]
