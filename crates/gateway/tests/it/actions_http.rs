@@ -290,7 +290,11 @@ async fn what_can_not_be_paid_says_why() {
             json!({"amount":"12.50","currency":"euro"}),
             "paymentRequest.currency must be three capital letters",
         ),
-        (json!({"amount":"12.50","currency":"EUR","webhookMode":true}), "webhookMode is not possible"),
+        (
+            json!({"amount":"12.50","currency":"EUR","webhookMode":true}),
+            "webhookMode is not possible: this gateway has no webhooks for the Actions API yet. Leave it out and wait for the \
+             answer, or look at GET /v1/transactions/{transactionId}.",
+        ),
         (json!({"amount":"12.50","currency":"EUR","webhookMode":1}), "webhookMode must be true or false"),
         (json!([]), "paymentRequest must be an object"),
     ] {

@@ -53,7 +53,7 @@ pub(super) enum HttpError {
     #[error("No transaction of this API key is called that.")]
     NoTransaction,
     #[error(
-        "webhookMode is not possible: this gateway has no webhooks for the Actions API yet. Leave it out and wait for the          answer, or look at GET /v1/transactions/{{transactionId}}."
+        "webhookMode is not possible: this gateway has no webhooks for the Actions API yet. Leave it out and wait for the answer, or look at GET /v1/transactions/{{transactionId}}."
     )]
     NoWebhooks,
     #[error(
