@@ -9,7 +9,7 @@ use bytes::Bytes;
 use judge::What;
 use nexo::{Kept, Request};
 use relay::exchange::{
-    Arrival, Call, Desk, EXCHANGES_MAX, Effect, Heard, LinkOrder, ReplyMode, Report, Source, Standing,
+    Arrival, Asks, Call, Desk, EXCHANGES_MAX, Effect, Heard, LinkOrder, ReplyMode, Report, Source, Standing,
 };
 use relay::ledger::{Caller, Digest, LedgerFacts, Op, Told};
 use relay::{
@@ -295,6 +295,7 @@ impl World {
             delivery,
             wait: Duration::from_secs(wait),
             reply,
+            asks: Asks::Anybody,
             hold: Arc::new(()),
             request: request.clone(),
         };

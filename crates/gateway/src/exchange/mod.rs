@@ -10,7 +10,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use nexo::{ErrorCondition, Kept, Request, holds_card_data};
-use relay::exchange::{Answer, Call, Heard, Hold, ReplyMode, Standing, WAIT_MAX};
+use relay::exchange::{Answer, Asks, Call, Heard, Hold, ReplyMode, Standing, WAIT_MAX};
 use relay::{CallId, ledger};
 use sha2::{Digest as _, Sha256};
 
@@ -72,14 +72,15 @@ impl Exchanges {
             company: caller.company.as_str().into(),
             credential: caller.credential.as_str().into(),
         };
-        let heard = self.call(who, standing, request, reply, wait, place.clone()).await;
+        let heard = self.call(who, standing, request, reply, Asks::Anybody, wait, place.clone()).await;
         drop(place);
         Ok(heard)
     }
 
     /// Sends a request that the gateway has of itself, about a terminal that it knows to be this company's, as `origin`: a
     /// credential's name, or another word for the ledger. It is not counted among anybody's requests, so that what was begun
-    /// can be brought to its end however many wait; who sends has to hold back by himself.
+    /// can be brought to its end however many wait; who sends has to hold back by himself. What it asks about are requests of the
+    /// gateway's own, so that a ServiceID without a record is one that was never sent ([`Asks::LedgerAlone`]).
     ///
     /// Cancel safe, as [`send`](Self::send) is.
     pub(crate) async fn send_own(
@@ -90,7 +91,9 @@ impl Exchanges {
         wait: Duration,
     ) -> Heard {
         let who = ledger::Caller { company: company.as_str().into(), credential: origin.into() };
-        self.call(who, Standing::Known, request, ReplyMode::Sync, wait, Arc::new(())).await.1
+        self.call(who, Standing::Known, request, ReplyMode::Sync, Asks::LedgerAlone, wait, Arc::new(()))
+            .await
+            .1
     }
 
     async fn call(
@@ -99,6 +102,7 @@ impl Exchanges {
         standing: Standing,
         request: Request,
         reply: ReplyMode,
+        asks: Asks,
         wait: Duration,
         hold: Hold,
     ) -> (CallId, Heard) {
@@ -121,6 +125,7 @@ impl Exchanges {
             delivery: ids::delivery_id(now),
             wait: wait.clamp(Duration::from_secs(1), WAIT_MAX),
             reply,
+            asks,
             hold,
             request,
         };

@@ -7,7 +7,7 @@ use nexo::{ErrorCondition, MessageCategory, MessageReference};
 
 use super::admit::{Meeting, fenced};
 use super::{
-    ABORT_WAIT, Answer, COMMIT_WAIT, Call, Desk, INQUIRIES_MAX, Purpose, ReplyMode, Standing, State,
+    ABORT_WAIT, Answer, Asks, COMMIT_WAIT, Call, Desk, INQUIRIES_MAX, Purpose, ReplyMode, Standing, State,
     StatusAnswer, WAITERS_MAX, Waiter, told_as_original,
 };
 use crate::fault::{self, Fault};
@@ -382,10 +382,11 @@ impl Desk {
         }
         let present = self.lease().is_some();
         let Some(record) = records.into_iter().find(|r| r.key == reference.key) else {
-            if present {
+            let is_recovering = self.facts.is_recovering(now.wall);
+            if present && (call.asks == Asks::Anybody || is_recovering) {
                 return self.ask(now, call, Some(reference));
             }
-            if self.facts.is_recovering(now.wall) {
+            if is_recovering {
                 return self.tell_all(waiters, &Answer::NoResponse, None);
             }
             return self.fence(

@@ -124,6 +124,8 @@ pub struct Call {
     pub wait: Duration,
     /// What it waits for.
     pub reply: ReplyMode,
+    /// Who may answer a TransactionStatus that finds no record.
+    pub asks: Asks,
     /// Let go when neither the call nor its exchange is open any more: the caller's own account of how many are.
     pub hold: Hold,
 }
@@ -138,6 +140,17 @@ pub enum ReplyMode {
     Sync,
     /// That the terminal has the request; its end is then owed by webhook (E21, E22).
     Async,
+}
+
+/// Who may answer a TransactionStatus for a ServiceID of which the ledger has no record (E18).
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Asks {
+    /// The terminal, if it is present: it may have had the request before this gateway stood before it.
+    #[default]
+    Anybody,
+    /// The ledger, which knows all that was ever sent under this ServiceID: it is one of the gateway's own requests. Where a
+    /// restore may have lost the record the terminal is asked all the same (E19).
+    LedgerAlone,
 }
 
 /// What a call hears.

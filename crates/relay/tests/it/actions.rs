@@ -12,8 +12,8 @@ use relay::actions::{
     TerminalAnswer, ToClient, TransactionId,
 };
 use relay::exchange::{
-    Answer, Arrival, Call, Desk, EXCHANGES_MAX, Effect, Heard, LinkOrder, OpId, ReplyMode, Report, Source,
-    Standing,
+    Answer, Arrival, Asks, Call, Desk, EXCHANGES_MAX, Effect, Heard, LinkOrder, OpId, ReplyMode, Report,
+    Source, Standing,
 };
 use relay::ledger::{Answered, Caller, EvidenceKind, LedgerFacts, Op, Outcome, Record};
 use relay::model::Ledger;
@@ -159,6 +159,7 @@ impl World {
             delivery: delivery.clone(),
             wait: Duration::from_secs(wait_seconds),
             reply: ReplyMode::Sync,
+            asks: Asks::Anybody,
             hold: std::sync::Arc::new(()),
         };
         self.services.insert(delivery.clone(), service.into());

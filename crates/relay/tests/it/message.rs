@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use nexo::{MessageHeader, Request};
-use relay::exchange::{RECEIPT_WAIT, ReplyMode};
+use relay::exchange::{Asks, RECEIPT_WAIT, ReplyMode};
 use relay::ledger::Digest;
 
 pub(crate) const POI: &str = "P400Plus-275008565";
@@ -19,6 +19,7 @@ pub(crate) struct Ask {
     pub(crate) body: String,
     pub(crate) wait_seconds: u64,
     pub(crate) reply: ReplyMode,
+    pub(crate) asks: Asks,
 }
 
 impl Ask {
@@ -40,6 +41,12 @@ impl Ask {
     /// It waits only until the terminal has it.
     pub(crate) fn asynchronous(mut self) -> Ask {
         self.reply = ReplyMode::Async;
+        self
+    }
+
+    /// The gateway itself asks, about a request of its own.
+    pub(crate) fn of_the_gateway(mut self) -> Ask {
+        self.asks = Asks::LedgerAlone;
         self
     }
 
@@ -80,6 +87,7 @@ fn ask(category: &'static str, service: &str, body: String) -> Ask {
         body,
         wait_seconds: 150,
         reply: ReplyMode::Sync,
+        asks: Asks::Anybody,
     }
 }
 

@@ -219,6 +219,7 @@ impl Pair {
             delivery,
             wait,
             reply: ask.reply,
+            asks: ask.asks,
             hold: std::sync::Arc::new(()),
             request,
         };

@@ -269,6 +269,37 @@ fn e19_for_48_hours_after_a_restore_nothing_is_closed_for_a_terminal_that_nobody
 }
 
 #[test]
+fn e18_what_the_gateway_never_sent_it_does_not_ask_a_terminal_for() {
+    let mut pair = Pair::connected();
+    let asked = pair.send(&status("1", "42").of_the_gateway());
+    pair.drive();
+    assert_eq!(pair.answer(asked), NOT_FOUND);
+    assert!(pair.ledger.is_fenced(&pair.key("42")));
+    assert!(pair.written.is_empty(), "{:?}", pair.written);
+    assert_eq!(pair.ask(&status("2", "42").of_the_gateway()), NOT_FOUND, "however often it asks");
+    assert!(pair.gateway.is_idle());
+}
+
+#[test]
+fn e18_where_the_ledger_has_not_the_terminals_own_words_the_gateway_asks_for_them_too() {
+    let mut pair = Pair::connected();
+    pair.ask(&payment("42"));
+    let written = pair.written.len();
+    pair.ask(&status_with_receipt("1", "42").of_the_gateway());
+    assert_eq!(pair.written.len(), written + 1);
+}
+
+#[test]
+fn e19_after_a_restore_the_gateway_too_asks_the_terminal_for_what_may_be_lost() {
+    let mut pair = Pair::with(restored(), Standing::Known);
+    assert_eq!(pair.ask(&status("1", "42").of_the_gateway()), Some(Answer::NoResponse));
+    pair.arrive();
+    pair.ask(&status("2", "42").of_the_gateway());
+    assert_eq!(pair.written.len(), 1);
+    assert!(!pair.ledger.is_fenced(&pair.key("42")));
+}
+
+#[test]
 fn e19_every_question_without_a_recorded_answer_is_passed_on() {
     let mut pair = Pair::with(restored(), Standing::Known);
     pair.arrive();

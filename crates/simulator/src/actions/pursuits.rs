@@ -11,7 +11,7 @@ use relay::actions::{
     FromClient, PaymentAsk, PaymentComplete, PaymentStanding, PaymentVoided, Port, Pursuit, PursuitOrder,
     Resumed, ToClient, Undo, service_id_of,
 };
-use relay::exchange::{Call, Heard, ReplyMode, WAIT_MAX};
+use relay::exchange::{Asks, Call, Heard, ReplyMode, WAIT_MAX};
 use relay::ledger::{Caller, Digest, LedgerError};
 use relay::{CallId, DeliveryId, ExchangeId};
 use sha2::{Digest as _, Sha256};
@@ -328,6 +328,7 @@ impl World {
             delivery,
             wait: WAIT_MAX,
             reply: ReplyMode::Sync,
+            asks: Asks::LedgerAlone,
             hold: Arc::new(()),
             request,
         };

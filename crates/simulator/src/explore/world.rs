@@ -209,6 +209,7 @@ impl World {
             delivery: delivery_id(number),
             wait: WAIT,
             reply: if asynchronous { ReplyMode::Async } else { ReplyMode::Sync },
+            asks: relay::exchange::Asks::Anybody,
             hold: std::sync::Arc::new(()),
         };
         self.desk.edit().handle_call(self.now, call);
