@@ -401,6 +401,12 @@ impl Desk {
             let answer = other_request(&reference, &record);
             return self.tell_all(waiters, &answer, Some(&record.exchange));
         }
+        if let Outcome::Answered(Answered::Message(kept)) = &record.outcome
+            && call.asks == Asks::LedgerAlone
+        {
+            let found = Answer::Status(StatusAnswer::Found(kept.bytes().clone()));
+            return self.tell_all(waiters, &found, Some(&record.exchange));
+        }
         match self.status_of(now, &record).filter(|_| !reprint) {
             Some(Answer::Status(StatusAnswer::NotFound)) => {
                 let then = Answer::Status(StatusAnswer::NotFound);

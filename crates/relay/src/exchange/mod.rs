@@ -124,7 +124,7 @@ pub struct Call {
     pub wait: Duration,
     /// What it waits for.
     pub reply: ReplyMode,
-    /// Who may answer a TransactionStatus that finds no record.
+    /// Who may answer it, if it is a TransactionStatus.
     pub asks: Asks,
     /// Let go when neither the call nor its exchange is open any more: the caller's own account of how many are.
     pub hold: Hold,
@@ -142,13 +142,14 @@ pub enum ReplyMode {
     Async,
 }
 
-/// Who may answer a TransactionStatus for a ServiceID of which the ledger has no record (E18).
+/// Who may answer a TransactionStatus (E18).
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum Asks {
-    /// The terminal, if it is present: it may have had the request before this gateway stood before it.
+    /// The ledger, or the terminal where only that can, if it is present.
     #[default]
     Anybody,
-    /// The ledger, which knows all that was ever sent under this ServiceID: it is one of the gateway's own requests. Where a
+    /// The ledger, for it is about one of the gateway's own requests: under this ServiceID it knows all that was ever sent, and
+    /// how it ended. What redaction has changed tells that, too, and nobody takes it for the terminal's own text (E24). Where a
     /// restore may have lost the record the terminal is asked all the same (E19).
     LedgerAlone,
 }

@@ -2,14 +2,13 @@
 
 use std::time::Duration;
 
-use bytes::Bytes;
-use nexo::{ErrorCondition, Request};
+use nexo::ErrorCondition;
 use relay::exchange::{Answer, StatusAnswer};
 use relay::fault::{self, Fault};
 use relay::ledger::{Cannot, Outcome};
 use relay::{ResultMessage, ToGateway};
 
-use crate::message::{abort, payment, response, status};
+use crate::message::{abort, payment, status, with_card_number};
 use crate::pair::{Mode, Pair, Turn};
 
 const SECOND: Duration = Duration::from_secs(1);
@@ -252,12 +251,6 @@ fn replay_of_redacted() {
         assert_eq!(pair.answer(sent), Some(Answer::Response(message)));
         assert_eq!(pair.ask(&ask), Some(Answer::NoResponse));
     });
-}
-
-/// What a terminal may say to a Sale system, and a gateway may not keep.
-fn with_card_number(request: &Request) -> Bytes {
-    let text = String::from_utf8(response(request.header(), None, 1).to_vec()).expect("a text");
-    text.replace(r#""n":1"#, r#""CardData":{"PAN":"4111111111111111"}"#).into()
 }
 
 #[test]

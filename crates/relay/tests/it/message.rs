@@ -167,3 +167,9 @@ pub(crate) fn digest(message: &[u8]) -> Digest {
     sum[..8].copy_from_slice(&state.to_be_bytes());
     Digest(sum)
 }
+
+/// What a terminal may say to a Sale system, and a gateway may not keep.
+pub(crate) fn with_card_number(request: &Request) -> Bytes {
+    let text = String::from_utf8(response(request.header(), None, 1).to_vec()).expect("a text");
+    text.replace(r#""n":1"#, r#""CardData":{"PAN":"4111111111111111"}"#).into()
+}

@@ -9,8 +9,8 @@ use std::time::Duration;
 use bytes::Bytes;
 use nexo::{Kept, MessageCategory, PoiId};
 use relay::exchange::{
-    Answer, Arrival, Call, Desk, EXCHANGES_MAX, Effect, Heard, LinkOrder, OpId, ReplyMode, Report, Source,
-    Standing, StatusAnswer,
+    Answer, Arrival, Asks, Call, Desk, EXCHANGES_MAX, Effect, Heard, LinkOrder, OpId, ReplyMode, Report,
+    Source, Standing, StatusAnswer,
 };
 use relay::ledger::{
     Answered, Caller, EvidenceKind, ExchangeKey, HelloClaim, Lane, LedgerError, LedgerFacts, Op, Outcome,
@@ -872,7 +872,7 @@ impl Pair {
         asked.answer = Some(answer.clone());
         asked.turn = if repeated { Turn::Again } else { Turn::First };
         asked.exchange = exchange;
-        let reply = asked.ask.reply;
+        let (reply, asks) = (asked.ask.reply, asked.ask.asks);
         let one_way = ["Abort", "InputUpdate"].contains(&asked.ask.category);
         let key = asked.key.clone();
         let repeatable = is_repeatable(&MessageCategory::parse(asked.ask.category).expect("a category"));
@@ -887,6 +887,8 @@ impl Pair {
                     self.check_not_found(ExchangeKey { device: None, service, ..key });
                 }
             }
+            // The gateway's own questions hear what is kept, and pass nothing of it on (E24).
+            Answer::Status(StatusAnswer::Found(_)) if asks == Asks::LedgerAlone => {}
             Answer::Status(StatusAnswer::Found(message)) => {
                 let service = reference.expect("a reference");
                 self.check_response(&ExchangeKey { device: None, service, ..key }, &message);

@@ -139,10 +139,10 @@ impl Transactions {
         it.status = match end {
             End::Failed => "FAILED",
             End::Cancelled => "CANCELLED",
-            End::Paid | End::PaidLate | End::PaidLateToVoid => "COMPLETED",
+            End::Paid(_) | End::PaidLate(_) | End::PaidLateToVoid(_) => "COMPLETED",
         };
-        it.late = matches!(end, End::PaidLate | End::PaidLateToVoid);
-        if end == End::PaidLateToVoid && !it.is_read {
+        it.late = matches!(end, End::PaidLate(_) | End::PaidLateToVoid(_));
+        if matches!(end, End::PaidLateToVoid(_)) && !it.is_read {
             it.void = Void::Pending;
         }
         it.response = Some(response);
