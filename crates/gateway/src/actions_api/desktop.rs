@@ -37,8 +37,16 @@ const LISTS_MAX: usize = 16;
 /// How long what is on its way to a desktop may take when the gateway stops.
 const LAST_WORDS_MAX: Duration = Duration::from_secs(1);
 
-/// What a client hears that asks too often. Ours: the page has no word for it.
-const TOO_OFTEN: &str = "Too many requests with this API key (limit requests_per_second). Nothing was begun.";
+/// What a client hears that asks too often. Ours, like the next two: the page has no words for it.
+const TOO_OFTEN: &str = "Too many requests with this API key (limit requests_per_second). This one has begun nothing: send it again later.";
+
+/// See [`BEGINNINGS_MAX`].
+const TOO_MANY_BEGINNINGS: &str = "Too many payments of this connection are just being begun (limit beginnings_per_connection). This \
+                                   one has begun nothing: send it again in a moment.";
+
+/// See [`LISTS_MAX`].
+const TOO_MANY_LISTS: &str =
+    "This connection waits for too many lists of terminals (limit lists_per_connection).";
 
 /// Why the connection was displaced.
 const REPLACED: &str = "REPLACED_BY_NEW_CONNECTION";
@@ -219,7 +227,7 @@ impl Session {
                     self.lists_wanted += 1;
                     Ok(())
                 }
-                Ok(()) => self.refuse(ClientError::FAILED).await,
+                Ok(()) => self.refuse(ClientError::over_limit(TOO_MANY_LISTS)).await,
                 Err(error) => self.refuse(error).await,
             },
             FromClient::Payment { terminal_id, payment_request } => {
@@ -235,12 +243,12 @@ impl Session {
     /// What asks for work is counted among the requests of its credential.
     fn pace(&self) -> Result<(), ClientError> {
         let paced = self.api.access.pace(&self.visitor.caller.credential);
-        paced.map_err(|_| ClientError::bad_request(TOO_OFTEN))
+        paced.map_err(|_| ClientError::over_limit(TOO_OFTEN))
     }
 
     async fn pay(&mut self, terminal_id: Box<str>, ask: relay::actions::PaymentAsk) -> Result<(), Closing> {
         let Ok(permit) = self.beginnings.clone().try_acquire_owned() else {
-            return self.refuse(ClientError::FAILED).await;
+            return self.refuse(ClientError::over_limit(TOO_MANY_BEGINNINGS)).await;
         };
         let (api, visitor) = (self.api.clone(), self.visitor.clone());
         let connection = self.handle.desktop().connection.clone();
@@ -257,8 +265,9 @@ impl Session {
     /// Says that a frame could not be carried out, which may be once too often.
     async fn refuse(&mut self, error: ClientError) -> Result<(), Closing> {
         let now = self.api.presence.clock().now();
+        let is_too_many = self.pace.is_exhausted_by(now, &error);
         self.write(ToClient::Error(error).encode()).await?;
-        if self.pace.is_exhausted_by(now) { Err(Closing::Errors) } else { Ok(()) }
+        if is_too_many { Err(Closing::Errors) } else { Ok(()) }
     }
 
     /// A client that was quiet gets a `pong` that it did not ask for, and a ping that its library answers; one that is silent

@@ -12,6 +12,10 @@ use crate::actions::terminals::Target;
 use crate::clock::rfc3339;
 use crate::ids;
 
+/// What a desktop hears whose key has as many payments open as may be. Ours: the page has no word for it.
+const TOO_MANY_OPEN: &str = "Too many payments of this API key are open (limit exchanges_per_key). This one has not begun: send it \
+                             again later.";
+
 /// Reads what is asked for.
 ///
 /// # Errors
@@ -86,7 +90,8 @@ fn duplicate(terminal_id: &str, ask: &PaymentAsk, now: WallMs) -> Bytes {
 
 fn failed(error: &NotBegun) -> ClientError {
     match error {
-        NotBegun::TooMany | NotBegun::Stopping => {}
+        NotBegun::TooMany => return ClientError::over_limit(TOO_MANY_OPEN),
+        NotBegun::Stopping => {}
         NotBegun::TooLate => tracing::warn!("a payment was refused because the store is too slow"),
         NotBegun::Store(error) => {
             tracing::error!(%error, "a payment was refused because the store can't be used");

@@ -42,6 +42,8 @@ pub enum ErrorKind {
     Forbidden,
     /// The gateway's own fault.
     InternalServerError,
+    /// A limit, which others of the same key may have used up. Written as `Bad Request`: the page has no word for it.
+    OverLimit,
 }
 
 impl ErrorKind {
@@ -51,14 +53,14 @@ impl ErrorKind {
     /// As it is written.
     pub fn as_str(self) -> &'static str {
         match self {
-            ErrorKind::BadRequest => "Bad Request",
+            ErrorKind::BadRequest | ErrorKind::OverLimit => "Bad Request",
             ErrorKind::NotFound => "Not Found",
             ErrorKind::Forbidden => "Forbidden",
             ErrorKind::InternalServerError => "Internal Server Error",
         }
     }
 
-    /// Reads the word.
+    /// Reads the word. What is over a limit reads as a bad request.
     pub fn parse(text: &str) -> Option<ErrorKind> {
         ErrorKind::ALL.into_iter().find(|kind| kind.as_str() == text)
     }
@@ -96,6 +98,11 @@ impl ClientError {
         ClientError { kind: ErrorKind::BadRequest, message: message.into() }
     }
 
+    /// A limit says no; the text has the limit's name.
+    pub fn over_limit(message: impl Into<Cow<'static, str>>) -> ClientError {
+        ClientError { kind: ErrorKind::OverLimit, message: message.into() }
+    }
+
     /// `Bad Request`: `<member> is required`.
     pub fn required(member: &str) -> ClientError {
         ClientError::bad_request(format!("{member} is required"))
@@ -118,7 +125,8 @@ impl ClientError {
     }
 }
 
-/// Counts one client's errors: the twentieth within ten seconds closes its connection (1008).
+/// Counts one client's errors: the twentieth within ten seconds closes its connection (1008). What is no error of its own is
+/// not counted: what the gateway can't do, and what others of the same key have used up.
 #[derive(Clone, Debug, Default)]
 pub struct ErrorPace {
     at: VecDeque<Duration>,
@@ -126,7 +134,10 @@ pub struct ErrorPace {
 
 impl ErrorPace {
     /// One more error. Whether it is one too many.
-    pub fn is_exhausted_by(&mut self, now: Now) -> bool {
+    pub fn is_exhausted_by(&mut self, now: Now, error: &ClientError) -> bool {
+        if matches!(error.kind, ErrorKind::InternalServerError | ErrorKind::OverLimit) {
+            return false;
+        }
         while self.at.front().is_some_and(|at| now.mono.saturating_sub(*at) >= ERRORS_WITHIN) {
             self.at.pop_front();
         }
@@ -148,16 +159,29 @@ mod tests {
     fn the_twentieth_error_within_ten_seconds_is_one_too_many() {
         let mut pace = ErrorPace::default();
         for error in 0..19 {
-            assert!(!pace.is_exhausted_by(at(error * 526)), "{error}");
+            assert!(!pace.is_exhausted_by(at(error * 526), &ClientError::INVALID_JSON), "{error}");
         }
-        assert!(pace.is_exhausted_by(at(9_999)));
+        assert!(pace.is_exhausted_by(at(9_999), &ClientError::INVALID_JSON));
+    }
+
+    #[test]
+    fn what_is_no_error_of_the_clients_is_not_counted() {
+        let mut pace = ErrorPace::default();
+        for _ in 0..100 {
+            assert!(!pace.is_exhausted_by(at(0), &ClientError::FAILED));
+            assert!(!pace.is_exhausted_by(at(0), &ClientError::over_limit("limit")));
+        }
+        for _ in 0..19 {
+            assert!(!pace.is_exhausted_by(at(1), &ClientError::TERMINAL_NOT_FOUND));
+        }
+        assert!(pace.is_exhausted_by(at(1), &ClientError::TERMINAL_NOT_FOUND));
     }
 
     #[test]
     fn a_client_that_is_wrong_less_often_stays() {
         let mut pace = ErrorPace::default();
         for error in 0..1000 {
-            assert!(!pace.is_exhausted_by(at(error * 527)), "{error}");
+            assert!(!pace.is_exhausted_by(at(error * 527), &ClientError::INVALID_JSON), "{error}");
         }
     }
 

@@ -146,7 +146,7 @@ impl HttpError {
             ErrorKind::NotFound => HttpError::NoTerminal,
             ErrorKind::Forbidden => HttpError::TerminalOfOtherGroup,
             ErrorKind::BadRequest => HttpError::BadRequest(error.message),
-            ErrorKind::InternalServerError => HttpError::Unavailable,
+            ErrorKind::InternalServerError | ErrorKind::OverLimit => HttpError::Unavailable,
         }
     }
 }

@@ -454,8 +454,9 @@ impl Port {
     }
 
     fn refuse(&mut self, now: Now, error: ClientError) {
+        let is_too_many = self.pace.is_exhausted_by(now, &error);
         self.write(ToClient::Error(error));
-        if self.pace.is_exhausted_by(now) {
+        if is_too_many {
             self.phase = Phase::Closed;
             self.orders.push_back(PortOrder::CloseForErrors);
         }
