@@ -796,7 +796,9 @@ fn a_terminal_that_acknowledges_for_the_first_time_stays_on_its_socket() {
     // It is present at once, as a plain one; and a payment comes before its `resume` is read.
     let paid = world.ask("A", 150);
     world.flow();
-    assert!(world.sockets[0].is_open && world.sockets[0].port.acknowledges());
+    assert!(world.sockets[0].is_open);
+    let boarded = world.ledger.boarded(&poi()).map(|boarded| boarded.journal.clone());
+    assert!(Port::has_acknowledged(boarded.as_ref(), &Port::plain_journal("ws_1")), "{boarded:?}");
     world.finish(true);
     world.flow();
     assert_eq!(the_answer(&world, &paid), Some((ResultCode::Success, None)));

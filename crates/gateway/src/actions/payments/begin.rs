@@ -6,7 +6,7 @@ use nexo::{Kept, PoiId};
 use relay::ConnectionId;
 use relay::actions::{PaymentAsk, Pursuit, Resumed, service_id_of};
 use relay::exchange::COMMIT_WAIT;
-use relay::ledger::{Digest, IDENTITY_HOURS};
+use relay::ledger::Digest;
 use sha2::{Digest as _, Sha256};
 use tokio::sync::{oneshot, watch};
 use tokio::time::timeout;
@@ -103,14 +103,12 @@ impl Payments {
     ) -> Result<Option<Beginning>, StoreError> {
         let found = self.store.transaction(&caller.credential, ask.transaction()).await?;
         let Some(found) = found else { return Ok(None) };
-        let age = self.presence.clock().now().wall.0.saturating_sub(found.facts.created.0);
-        if age >= IDENTITY_HOURS.saturating_mul(3_600_000) {
-            return Ok(None);
-        }
-        Ok(Some(match digest_of(&found.facts.poi, &Kept::of(ask.raw())) == found.facts.digest {
-            true => self.join(Box::new(found), connection, called),
-            false => Beginning::Clashes,
-        }))
+        let digest = digest_of(&found.facts.poi, &Kept::of(ask.raw()));
+        Ok(match Begun::upon(found, &digest, self.presence.clock().now().wall) {
+            Some(Begun::Repeated(found)) => Some(self.join(found, connection, called)),
+            Some(Begun::Clashes(_)) => Some(Beginning::Clashes),
+            Some(Begun::New(_)) | None => None,
+        })
     }
 
     async fn begin_now(

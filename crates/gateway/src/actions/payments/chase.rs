@@ -230,7 +230,8 @@ impl Payments {
         };
         let plain = Port::plain_journal(terminal.credential.as_str());
         let boarded = self.keep(|| self.store.boarded(&chase.poi)).await?;
-        Some(match boarded.is_some_and(|boarded| boarded.journal != plain) {
+        let journal = boarded.map(|boarded| boarded.journal);
+        Some(match Port::has_acknowledged(journal.as_ref(), &plain) {
             true => Undo::Possible,
             false => Undo::Impossible,
         })

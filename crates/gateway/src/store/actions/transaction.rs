@@ -3,11 +3,14 @@
 use bytes::Bytes;
 use nexo::{Kept, MessageCategory, PoiId, SaleId, ServiceId};
 use relay::actions::{Charge, Standing, TransactionId};
-use relay::ledger::Digest;
+use relay::ledger::{Digest, IDENTITY_HOURS};
 use relay::{ConnectionId, DeliveryId, ExchangeId, WallMs};
 
 use super::{ActionsDeviceId, Group};
 use crate::store::{CompanyCode, CredentialId};
+
+/// How long a transaction ID is a transaction's own: as long as the ServiceID that is derived from it.
+const IDENTITY_MS: i64 = IDENTITY_HOURS * 60 * 60 * 1000;
 
 /// Names a transaction within the store, in the order of their beginnings: a credential may use a transaction ID again after
 /// 48 hours.
@@ -200,6 +203,18 @@ pub(crate) enum Begun {
     Repeated(Box<Transaction>),
     /// Something else was asked for under this ID.
     Clashes(Box<Transaction>),
+}
+
+impl Begun {
+    /// What an attempt at `at` comes upon under an ID that this transaction has had last; none when the ID is free again.
+    pub(crate) fn upon(found: Transaction, digest: &Digest, at: WallMs) -> Option<Begun> {
+        if at.0.saturating_sub(found.facts.created.0) >= IDENTITY_MS {
+            return None;
+        }
+        let is_same = found.facts.digest == *digest;
+        let found = Box::new(found);
+        Some(if is_same { Begun::Repeated(found) } else { Begun::Clashes(found) })
+    }
 }
 
 /// How a transaction stands that has no result yet.

@@ -163,9 +163,15 @@ impl Port {
         })
     }
 
+    /// Whether a terminal that is boarded with this journal acknowledges: E25's `voidRequest` is for such a one only. `plain` is
+    /// [`Port::plain_journal`] of its credential.
+    pub fn has_acknowledged(boarded: Option<&JournalId>, plain: &JournalId) -> bool {
+        boarded.is_some_and(|journal| journal != plain)
+    }
+
     /// The port of a socket that was just opened, after every older one of the terminal has ended.
     pub fn new(now: Now, setup: PortSetup) -> Port {
-        let has_acknowledged = setup.boarded.as_ref().is_some_and(|journal| *journal != setup.plain_journal);
+        let has_acknowledged = Port::has_acknowledged(setup.boarded.as_ref(), &setup.plain_journal);
         let mut port = Port {
             plain_journal: setup.plain_journal,
             boarded: setup.boarded,
@@ -190,11 +196,6 @@ impl Port {
     /// lost.
     pub fn takes_frames(&self) -> bool {
         matches!(self.phase, Phase::AwaitingResume { .. } | Phase::Open)
-    }
-
-    /// Whether the terminal acknowledges: E25's `voidRequest` is for such a one only.
-    pub fn acknowledges(&self) -> bool {
-        self.mode == Mode::Acknowledging
     }
 
     /// A text frame arrived.

@@ -145,7 +145,7 @@ fn a_terminal_that_never_acknowledged_is_plain_at_once() {
         assert_eq!(orders(&mut port), [PortOrder::Hello(opening)]);
         assert!(!port.takes_frames());
         port.handle_welcome(at(100));
-        assert!(port.takes_frames() && !port.acknowledges());
+        assert!(port.takes_frames() && port.mode == Mode::Plain);
         assert_eq!(port.poll_timeout(), None);
     }
 }
@@ -202,7 +202,7 @@ fn a_terminal_says_resume_first_or_never() {
         done(&mut port),
         [r#"{"action":"pong","timestamp":"2026-11-20T09:15:00.000Z"}"#, error, error, error, error]
     );
-    assert!(!port.acknowledges());
+    assert_eq!(port.mode, Mode::Plain);
 }
 
 #[test]
@@ -218,7 +218,7 @@ fn what_is_written_before_the_first_resume_is_resumed_with_it() {
     let opening = Opening { journal: journal("j_2"), is_new_journal: true, resume: vec![delivery("d_1")] };
     assert_eq!(orders(&mut port), [PortOrder::Hello(opening)]);
     port.handle_welcome(at(100));
-    assert!(port.acknowledges());
+    assert_eq!(port.mode, Mode::Acknowledging);
     say(&mut port, 101, r#"{"action":"paymentReceived","transactionId":"T-1"}"#);
     say(&mut port, 102, &answer("T-1", "SUCCESS"));
     assert_eq!(done(&mut port), ["result d_1 Success"]);

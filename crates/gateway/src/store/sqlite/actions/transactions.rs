@@ -2,7 +2,7 @@
 
 use nexo::{Kept, PoiId, ServiceId};
 use relay::actions::{Charge, TransactionId};
-use relay::ledger::{Digest, IDENTITY_HOURS, Told};
+use relay::ledger::{Digest, Told};
 use relay::{ConnectionId, WallMs};
 use rusqlite::{Connection, Params, Row, params};
 
@@ -14,9 +14,6 @@ use crate::store::actions::{
 use crate::store::sqlite::columns::Columns;
 use crate::store::sqlite::fleet::{execute, list, one};
 use crate::store::{CompanyCode, CredentialId, StoreError};
-
-/// How long a transaction ID is a transaction's own: as long as the ServiceID that is derived from it.
-const IDENTITY_MS: i64 = IDENTITY_HOURS * 60 * 60 * 1000;
 
 /// The columns that [`transaction_of`] reads, of the rows that fit.
 macro_rules! transactions {
@@ -35,13 +32,9 @@ macro_rules! transactions {
 
 pub(super) fn begin(connection: &Connection, facts: &TransactionFacts) -> Result<Begun, StoreError> {
     if let Some(found) = latest(connection, &facts.credential, &facts.id)?
-        && facts.created.0.saturating_sub(found.facts.created.0) < IDENTITY_MS
+        && let Some(begun) = Begun::upon(found, &facts.digest, facts.created)
     {
-        let found = Box::new(found);
-        return Ok(match found.facts.digest == facts.digest {
-            true => Begun::Repeated(found),
-            false => Begun::Clashes(found),
-        });
+        return Ok(begun);
     }
     let (merchant, store) = account_of(&facts.group);
     execute(
