@@ -312,6 +312,7 @@ impl Session {
             desktop_id: delivery.connection.as_ref().map(|connection| connection.as_str().into()),
             delivery: delivery.delivery,
             message: delivery.request,
+            received: delivery.received,
             standing: delivery.standing,
         });
         Ok(known.collect())

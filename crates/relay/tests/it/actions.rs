@@ -36,6 +36,8 @@ struct Terminal {
     held: Vec<Held>,
     /// Answers of a plain terminal that found no connection.
     unsent: Vec<Bytes>,
+    /// The latest answer of a plain terminal.
+    last: Option<Bytes>,
     /// How often each delivery came; a `desktopId` is the delivery's own here, for no desktop has asked.
     came: BTreeMap<DeliveryId, u32>,
     /// The deliveries that were charged.
@@ -113,6 +115,7 @@ impl World {
                 journal: 1,
                 held: Vec::new(),
                 unsent: Vec::new(),
+                last: None,
                 came: BTreeMap::new(),
                 charged: BTreeSet::new(),
                 said_unknown: BTreeSet::new(),
@@ -291,7 +294,10 @@ impl World {
             let message = self.messages[&record.delivery].clone();
             let standing = KnownStanding::from(&record.outcome);
             let wanted = standing != KnownStanding::Settled || names.contains(&name(&message));
-            wanted.then(|| Known { delivery: record.delivery.clone(), message, desktop_id: None, standing })
+            wanted.then(|| {
+                let received = record.received;
+                Known { delivery: record.delivery.clone(), message, desktop_id: None, received, standing }
+            })
         };
         self.ledger.records().filter_map(of).collect()
     }
@@ -336,7 +342,9 @@ impl World {
             answers.into_iter().for_each(|answer| self.up(answer));
         } else {
             let unsent = std::mem::take(&mut self.terminal.unsent);
-            unsent.into_iter().for_each(|answer| self.up(answer));
+            // What it has said last it says again, whether or not it was heard.
+            let last = self.terminal.last.clone().filter(|last| !unsent.contains(last));
+            last.into_iter().chain(unsent).for_each(|answer| self.up(answer));
         }
         self.settle();
     }
@@ -419,6 +427,8 @@ impl World {
                 };
                 self.terminal.held.retain(|held| !is_it(held) || held.answer.is_none());
             }
+            // What it repeats may be unclear, or about nothing that anybody knows.
+            ToClient::Error(_) if !self.terminal.acknowledges => {}
             other => panic!("{other:?}"),
         }
         self.settle();
@@ -472,6 +482,7 @@ impl World {
             terminal.held[index].answer = Some(frame.clone());
         } else {
             terminal.held.remove(index);
+            terminal.last = Some(frame.clone());
             if !self.is_connected {
                 terminal.unsent.push(frame);
                 return;
@@ -623,8 +634,8 @@ impl World {
         match kind {
             0..=15 => {
                 let wait = [3, 20, 150][usize::from(choice) % 3];
-                // One that does not say which of two it means has no two of one name.
-                let name = match self.terminal.says_desktop {
+                // One that acknowledges and does not say which of two it means has no two of one name.
+                let name = match self.terminal.says_desktop || !self.terminal.acknowledges {
                     true => ["A", "B", "C", "D", "E"][usize::from(choice / 3) % 5].into(),
                     false => format!("T-{}", self.requests.len()),
                 };

@@ -288,6 +288,7 @@ impl World {
                 delivery: record.delivery.clone(),
                 message: message.clone(),
                 desktop_id: transaction_of(store, message).map(|it| it.facts.connection.as_str().into()),
+                received: record.received,
                 standing: (&record.outcome).into(),
             })
         });

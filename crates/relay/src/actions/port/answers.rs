@@ -3,8 +3,8 @@
 use bytes::Bytes;
 use nexo::Request;
 
-use super::job::{Stage, What};
-use super::{Mode, Port, SILENCE_MAX, hashed};
+use super::job::{Job, Known, Stage, Standing, What, identify};
+use super::{LookFor, Mode, Port, SILENCE_MAX, hashed};
 use crate::actions::client_error::ClientError;
 use crate::actions::frame::{FromClient, TerminalAnswer, VoidAnswer};
 use crate::actions::json::Members;
@@ -15,6 +15,9 @@ use crate::fault::{self, Fault};
 use crate::frame::{ResultMessage, ToGateway};
 use crate::id::DeliveryId;
 use crate::time::Now;
+
+/// What a terminal hears that leaves open which of two payments it means.
+const USED_TWICE: &str = "desktopId is required: this transactionId was used more than once";
 
 /// Results of unknown transactions that may be on their way to the disk; more are left for later.
 pub(super) const ORPHANS_MAX: usize = 64;
@@ -45,6 +48,9 @@ impl Port {
     }
 
     pub(super) fn payment_answered(&mut self, now: Now, desktop: Option<&str>, answer: &TerminalAnswer) {
+        if desktop.is_none() && self.must_look_for(&answer.transaction) {
+            return self.look(LookFor::Namesakes(answer.clone()), vec![answer.transaction.clone()]);
+        }
         let index = match self.find(What::Payment, &answer.transaction, desktop) {
             Found::One(index) => index,
             Found::None => {
@@ -67,6 +73,27 @@ impl Port {
         self.answered(now, index, composed, &answer.raw, reason);
         if self.mode == Mode::Acknowledging {
             self.give_up_namesakes(index);
+        }
+    }
+
+    /// Whether a plain terminal's answer of this name may be to a payment that this port has never heard of: a POS has asked
+    /// once more under a new ServiceID, and the terminal says its last result again. One that acknowledges says by its
+    /// `resume` what it has, and has forgotten the rest.
+    fn must_look_for(&self, name: &TransactionId) -> bool {
+        let is_unlooked = |job: &Job| job.is(What::Payment, name) && job.has_namesakes.is_none();
+        self.mode == Mode::Plain && !fault::is(Fault::AnswerOfAnyName) && self.jobs.iter().any(is_unlooked)
+    }
+
+    /// The ledger knows these of that name.
+    pub(super) fn note_namesakes(&mut self, name: &TransactionId, known: &[Known]) {
+        let is_namesake = |known: &&Known| {
+            let (what, other) = identify(&known.message);
+            let may_have_come = known.received || known.standing == Standing::UnknownFinal;
+            may_have_come && what == What::Payment && other.as_ref() == Some(name)
+        };
+        let namesakes: Vec<_> = known.iter().filter(is_namesake).map(|known| &known.delivery).collect();
+        for job in self.jobs.iter_mut().filter(|job| job.is(What::Payment, name)) {
+            job.has_namesakes = Some(namesakes.iter().any(|delivery| **delivery != job.delivery));
         }
     }
 
@@ -144,6 +171,7 @@ impl Port {
         let mut all = named();
         match (all.next(), all.next()) {
             (None, _) => Found::None,
+            (Some((_, job)), None) if job.has_namesakes == Some(true) => Found::Unclear(USED_TWICE),
             (Some((index, _)), None) => Found::One(index),
             // The terminal has no other name for a void.
             (Some(_), Some(_)) if what == What::Void => {
@@ -162,7 +190,7 @@ impl Port {
                     {
                         Found::One(index)
                     }
-                    _ => Found::Unclear("desktopId is required: this transactionId was used more than once"),
+                    _ => Found::Unclear(USED_TWICE),
                 }
             }
         }

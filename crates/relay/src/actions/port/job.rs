@@ -21,6 +21,8 @@ pub struct Known {
     /// [`Asked::desktop_id`](super::Asked::desktop_id), as it was given with the delivery; none when none was, or it is not known
     /// any more.
     pub desktop_id: Option<Box<str>>,
+    /// It is on disk that the terminal has it, or may have it: it was not refused before it was written.
+    pub received: bool,
     /// Whether anybody knows what became of it.
     pub standing: Standing,
 }
@@ -56,6 +58,8 @@ pub(super) struct Job {
     pub(super) desktop: Option<Box<str>>,
     /// The nexo request.
     pub(super) message: Bytes,
+    /// Whether the terminal had other payments of this name in the last 48 h; none while nobody has looked.
+    pub(super) has_namesakes: Option<bool>,
     pub(super) stage: Stage,
 }
 
@@ -83,14 +87,14 @@ pub(super) enum Stage {
 
 impl Job {
     pub(super) fn of(known: Known) -> Job {
-        let Known { delivery, message, desktop_id: desktop, standing } = known;
+        let Known { delivery, message, desktop_id: desktop, standing, .. } = known;
         let (what, name) = identify(&message);
         let stage = match standing {
             Standing::Open => Stage::Resuming { is_written_here: false },
             Standing::UnknownFinal => Stage::GivenUp,
             Standing::Settled => Stage::Finished,
         };
-        Job { delivery, what, name, desktop, message, stage }
+        Job { delivery, what, name, desktop, message, has_namesakes: None, stage }
     }
 
     pub(super) fn is(&self, what: What, name: &TransactionId) -> bool {
@@ -125,7 +129,7 @@ impl Job {
 }
 
 /// What a request is to an Actions terminal, and what that calls it.
-fn identify(message: &Bytes) -> (What, Option<TransactionId>) {
+pub(super) fn identify(message: &Bytes) -> (What, Option<TransactionId>) {
     let Ok(request) = Request::parse(message.clone()) else { return (What::Other, None) };
     if request.header().category == MessageCategory::PAYMENT {
         let named = request.sale_transaction_id();

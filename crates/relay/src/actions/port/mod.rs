@@ -14,7 +14,7 @@ use nexo::{ErrorCondition, MessageCategory, Request};
 use sha2::{Digest as _, Sha256};
 
 use super::client_error::{ClientError, ErrorPace};
-use super::frame::{FromClient, Resume};
+use super::frame::{FromClient, Resume, TerminalAnswer};
 use super::sale::{Refusal, SaleAsk, VoidAsk};
 use super::to_client::ToClient;
 use super::transaction::TransactionId;
@@ -151,6 +151,8 @@ enum LookFor {
     Hello(Option<Resume>),
     /// Whether payments that nothing was heard of are still open.
     Silence,
+    /// Whether this answer, which names no desktop, may be to another payment of its name.
+    Namesakes(TerminalAnswer),
 }
 
 impl Port {
@@ -193,9 +195,10 @@ impl Port {
     }
 
     /// Whether the socket may be read from: not while a `hello` is being taken, for what the terminal says then would be
-    /// lost.
+    /// lost, and not while the ledger is asked what its last answer may mean.
     pub fn takes_frames(&self) -> bool {
-        matches!(self.phase, Phase::AwaitingResume { .. } | Phase::Open)
+        let has_answer = self.looks.iter().any(|look| matches!(look, LookFor::Namesakes(_)));
+        matches!(self.phase, Phase::AwaitingResume { .. } | Phase::Open) && !has_answer
     }
 
     /// A text frame arrived.
@@ -426,7 +429,8 @@ impl Port {
         let busy_until =
             now.mono.saturating_add(Duration::from_millis(time_left_ms)).saturating_add(SILENCE_MAX);
         let stage = Stage::Out { busy_until, is_received: false, is_written_here: true };
-        let job = Job { delivery: delivery.clone(), what, name: Some(name), desktop, message, stage };
+        let delivery = delivery.clone();
+        let job = Job { delivery, what, name: Some(name), desktop, message, has_namesakes: None, stage };
         Ok((job, frame))
     }
 

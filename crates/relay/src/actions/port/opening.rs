@@ -59,6 +59,10 @@ impl Port {
         match self.looks.pop_front() {
             Some(LookFor::Hello(resume)) if matches!(self.phase, Phase::Looking) => self.say(resume, known),
             Some(LookFor::Silence) if matches!(self.phase, Phase::Open) => self.give_up(now, &known),
+            Some(LookFor::Namesakes(answer)) if matches!(self.phase, Phase::Open) => {
+                self.note_namesakes(&answer.transaction, &known);
+                self.payment_answered(now, None, &answer);
+            }
             _ => {}
         }
     }

@@ -83,6 +83,15 @@ fn done(port: &mut Port) -> Vec<String> {
 
 fn say(port: &mut Port, seconds: u64, text: &str) {
     port.handle_text(at(seconds), &Bytes::copy_from_slice(text.as_bytes()));
+    find_no_namesakes(port, seconds);
+}
+
+/// If the ledger is asked for other payments of an answer's name, it knows none.
+fn find_no_namesakes(port: &mut Port, seconds: u64) {
+    if matches!(port.looks.front(), Some(LookFor::Namesakes(_))) {
+        port.orders.retain(|order| !matches!(order, PortOrder::Look(_)));
+        port.handle_found(at(seconds), vec![]);
+    }
 }
 
 fn message(category: &str, service: &str, body: &str) -> Bytes {
@@ -111,7 +120,7 @@ fn reversal(transaction: &str) -> Bytes {
 }
 
 fn known(id: &str, message: Bytes, standing: Standing) -> Known {
-    Known { delivery: delivery(id), message, desktop_id: None, standing }
+    Known { delivery: delivery(id), message, desktop_id: None, received: true, standing }
 }
 
 fn deliver(port: &mut Port, seconds: u64, id: &str, message: Bytes) {
@@ -174,6 +183,7 @@ fn whatever_else_comes_first_makes_a_plain_terminal_of_it_and_is_heard_once_that
     port.handle_found(at(101), vec![known("d_1", payment("T-1"), Standing::Open)]);
     assert_eq!(done(&mut port), ["hello j_actions-ws_1"]);
     port.handle_welcome(at(101));
+    find_no_namesakes(&mut port, 101);
     assert_eq!(done(&mut port), ["result d_1 Success"]);
 
     let mut port = self::port(Some("j_1"));
@@ -648,4 +658,47 @@ fn what_is_remembered_is_bounded() {
 #[test]
 fn an_idle_port_costs_little() {
     assert!(size_of::<Port>() <= 360, "{} bytes", size_of::<Port>());
+}
+
+#[test]
+fn a_plain_terminals_old_answer_is_not_taken_for_a_newer_payment_of_its_name() {
+    let say_paid = |port: &mut Port| {
+        port.handle_text(at(102), &Bytes::from(answer("T-1", "SUCCESS")));
+        assert!(!port.takes_frames(), "what it says next has to wait");
+        assert_eq!(done(port), ["look 1"]);
+    };
+    let unclear = r#"{"error":"Bad Request","message":"desktopId is required: this transactionId was used more than once"}"#;
+    let older = |received, standing| Known { received, ..known("d_1", payment("T-1"), standing) };
+
+    // The POS has asked once more; the socket was a new one in between, and the terminal says its last result again.
+    let mut port = plain(vec![]);
+    pay(&mut port, 101, "d_2", "T-1");
+    say_paid(&mut port);
+    let own = known("d_2", payment("T-1"), Standing::Open);
+    port.handle_found(at(102), vec![older(true, Standing::Settled), own.clone()]);
+    let told = done(&mut port);
+    assert_eq!(told[1..], [unclear], "{told:?}");
+    assert!(told[0].ends_with(" unfit") && !told[0].contains("d_2"), "{told:?}");
+    assert!(port.takes_frames());
+    // Its own words for it make it clear.
+    say(&mut port, 103, &answer("T-1", "SUCCESS").replacen("{", r#"{"desktopId":"d_2","#, 1));
+    assert_eq!(done(&mut port), ["result d_2 Success"]);
+
+    // One that was refused before it was written is none that the terminal could mean; nor is one of another name.
+    for others in
+        [vec![older(false, Standing::Settled)], vec![known("d_0", payment("T-0"), Standing::Settled)], vec![]]
+    {
+        let mut port = plain(vec![]);
+        pay(&mut port, 101, "d_2", "T-1");
+        say_paid(&mut port);
+        port.handle_found(at(102), others.into_iter().chain([own.clone()]).collect());
+        assert_eq!(done(&mut port), ["result d_2 Success"]);
+    }
+
+    // What may have been with it is enough.
+    let mut port = plain(vec![]);
+    pay(&mut port, 101, "d_2", "T-1");
+    say_paid(&mut port);
+    port.handle_found(at(102), vec![older(false, Standing::UnknownFinal)]);
+    assert_eq!(done(&mut port)[1..], [unclear]);
 }
