@@ -10,7 +10,7 @@ import { setTimeout as wait } from "node:timers/promises";
 
 import WebSocket from "ws";
 
-import { Desktop, Refused, RequestError } from "./desktop.mjs";
+import { Desktop, Duplicate, Refused, RequestError } from "./desktop.mjs";
 
 const READY_FILE = process.env.TILLGATE_READY_FILE;
 const { baseUrl, apiKeys } = JSON.parse(readFileSync(READY_FILE, "utf8"));
@@ -101,6 +101,42 @@ test("an error rejects what was asked, and the connection stays", async () => {
   });
   const names = (await desktop.terminals()).map(({ deviceId }) => deviceId);
   assert.ok(names.includes(TERMINAL), names.join());
+});
+
+test("of requests that are made at once, an error rejects the one that it is about", async () => {
+  const desktop = till("till-at-once");
+  await desktop.open();
+  const asked = [
+    payOnceFree(desktop, "17.00"),
+    desktop.pay("NOBODY", paymentOf("1.00")),
+    desktop.terminals(),
+    desktop.pay(TERMINAL, paymentOf("nothing")),
+    desktop.terminals(),
+  ];
+  const [paid, nobody, list, nothing, again] = await Promise.allSettled(asked);
+  assert.equal(paid.value?.answer.status, "SUCCESS", String(paid.reason));
+  assert.equal(nobody.reason?.message, "Terminal connection not found");
+  assert.match(nothing.reason?.message, /amount/);
+  assert.deepEqual(list.value?.length, again.value?.length);
+});
+
+test("a transactionId is for one payment, and a clash says nothing about the other that has it", async () => {
+  const first = till("till-first");
+  const second = till("till-second");
+  await Promise.all([first.open(), second.open()]);
+  const { paymentRequest } = await payOnceFree(first, "18.00");
+  await assert.rejects(first.pay(TERMINAL, paymentRequest), TypeError);
+  const results = [];
+  second.on("result", (frame) => results.push(frame));
+  const { transactionId } = paymentRequest;
+  await assert.rejects(second.pay(TERMINAL, { ...paymentRequest, amount: "19.00" }), Duplicate);
+  // What is told of a payment that nobody here has asked for is passed on, once; a clash is not.
+  const socket = await socketOf("till-second");
+  const clash = frame(socket, "paymentComplete");
+  socket.send(JSON.stringify({ action: "payment", terminalId: TERMINAL, paymentRequest: { transactionId, amount: "20.00", currency: "EUR" } }));
+  assert.equal((await clash).paymentResponse.errorCode, "DUPLICATE_TRANSACTION_ID");
+  await second.terminals();
+  assert.deepEqual(results, []);
 });
 
 test("a wrong key is refused for good", async () => {
