@@ -21,6 +21,7 @@ mod delivery;
 #[cfg(test)]
 #[cfg(feature = "faults")]
 mod faults;
+#[cfg(test)]
 #[cfg(feature = "faults")]
 mod faults_actions;
 #[cfg(test)]
