@@ -29,6 +29,14 @@ pub(crate) struct Exchanges {
     places: Arc<Places>,
 }
 
+/// How a request is sent: see [`Call`].
+struct Terms {
+    reply: ReplyMode,
+    asks: Asks,
+    wait: Duration,
+    hold: Hold,
+}
+
 /// Why a request is not even looked at.
 #[derive(Debug, thiserror::Error)]
 pub(crate) enum NotTaken {
@@ -72,7 +80,8 @@ impl Exchanges {
             company: caller.company.as_str().into(),
             credential: caller.credential.as_str().into(),
         };
-        let heard = self.call(who, standing, request, reply, Asks::Anybody, wait, place.clone()).await;
+        let terms = Terms { reply, asks: Asks::Anybody, wait, hold: place.clone() };
+        let heard = self.call(who, standing, request, terms).await;
         drop(place);
         Ok(heard)
     }
@@ -91,9 +100,8 @@ impl Exchanges {
         wait: Duration,
     ) -> Heard {
         let who = ledger::Caller { company: company.as_str().into(), credential: origin.into() };
-        self.call(who, Standing::Known, request, ReplyMode::Sync, Asks::LedgerAlone, wait, Arc::new(()))
-            .await
-            .1
+        let terms = Terms { reply: ReplyMode::Sync, asks: Asks::LedgerAlone, wait, hold: Arc::new(()) };
+        self.call(who, Standing::Known, request, terms).await.1
     }
 
     async fn call(
@@ -101,10 +109,7 @@ impl Exchanges {
         caller: ledger::Caller,
         standing: Standing,
         request: Request,
-        reply: ReplyMode,
-        asks: Asks,
-        wait: Duration,
-        hold: Hold,
+        terms: Terms,
     ) -> (CallId, Heard) {
         let now = self.presence.clock().now().wall;
         let id = self.presence.next_call();
@@ -123,10 +128,10 @@ impl Exchanges {
             caller,
             exchange: ids::exchange_id(now),
             delivery: ids::delivery_id(now),
-            wait: wait.clamp(Duration::from_secs(1), WAIT_MAX),
-            reply,
-            asks,
-            hold,
+            wait: terms.wait.clamp(Duration::from_secs(1), WAIT_MAX),
+            reply: terms.reply,
+            asks: terms.asks,
+            hold: terms.hold,
             request,
         };
         (id, self.presence.call(standing, call).await)

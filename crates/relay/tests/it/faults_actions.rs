@@ -93,8 +93,13 @@ fn plain_resumes_nothing() {
         let mut port =
             Port::new(now(), PortSetup { plain_journal, boarded, merchant_account: "SHOP".into() });
         port.poll_order();
-        let known =
-            Known { delivery: delivery(), message: message(), desktop_id: None, standing: Standing::Open };
+        let known = Known {
+            delivery: delivery(),
+            message: message(),
+            desktop_id: None,
+            received: true,
+            standing: Standing::Open,
+        };
         port.handle_found(now(), vec![known]);
         let Some(PortOrder::Hello(opening)) = port.poll_order() else { panic!("no hello") };
         assert_eq!(opening.resume, [delivery()], "it may have been written");
