@@ -13,8 +13,8 @@ use crate::clock::rfc3339;
 use crate::ids;
 
 /// What a desktop hears whose key has as many payments open as may be. Ours: the page has no word for it.
-const TOO_MANY_OPEN: &str = "Too many payments of this API key are open (limit exchanges_per_key). This one has not begun: send it \
-                             again later.";
+const TOO_MANY_OPEN: &str = "Too many payments of this API key are open (limit exchanges_per_key). This frame has begun nothing: \
+                             send it again later.";
 
 /// Reads what is asked for.
 ///
@@ -27,7 +27,7 @@ pub(super) fn read(payment_request: &Bytes, now: WallMs) -> Result<PaymentAsk, C
 /// Begins a payment, or joins the one that it repeats. What becomes of it comes as a push.
 ///
 /// # Errors
-/// What the desktop hears; then nothing was begun.
+/// What the desktop hears; then this frame has begun nothing.
 pub(super) async fn begin(
     api: &ActionsApi,
     visitor: &Visitor,
@@ -49,8 +49,8 @@ pub(super) async fn begin(
             };
             api.payments.begin(payment).await.map_err(|error| failed(&error))?
         }
-        // A payment of before is answered for also when its terminal is away, or has another connection now.
-        Err(error) if error.kind == ErrorKind::NotFound => {
+        // A payment of before is answered for also when its terminal is away, has another connection now, or was moved.
+        Err(error) if matches!(error.kind, ErrorKind::NotFound | ErrorKind::Forbidden) => {
             known(api, visitor, connection, terminal_id, &ask).await?.ok_or(error)?
         }
         Err(error) => return Err(error),
@@ -70,7 +70,7 @@ async fn known(
     ask: &PaymentAsk,
 ) -> Result<Option<Beginning>, ClientError> {
     let found = api.payments.repeat(&visitor.caller, Some(connection), terminal_id, ask).await;
-    found.map_err(|error| failed(&error.into()))
+    found.map_err(|error| failed(&error))
 }
 
 /// Another payment has this name: that one goes on untouched.

@@ -385,8 +385,33 @@ async fn a_payment_too_many_is_told_with_the_name_of_the_limit() {
         assert_eq!(error["error"], "Bad Request");
         assert!(error["message"].as_str().unwrap().contains("limit exchanges_per_key"), "{error}");
     }
+    // Who repeats the one that is open takes no place more, and joins it.
+    let mut other = Desktop::connect(&gateway, &key, None).await;
+    other.pay("TERM-001", "T-1").await;
+    other.has_nothing().await;
     terminal.answer(&request, "SUCCESS").await;
     assert_eq!(desktop.completed().await["status"], "SUCCESS");
+    assert_eq!(other.completed().await["status"], "SUCCESS");
+    gateway.stop().await;
+}
+
+#[tokio::test]
+async fn the_same_payment_asked_for_twice_at_once_is_sent() {
+    let gateway = TestGateway::new().await;
+    let own = terminal_key(&gateway, ACTIONS_POI, "TERM-001").await;
+    let mut terminal = ActionsTerminal::connect(&gateway, &own).await;
+    let key = desktop_key(&gateway, &["STORE_A"]).await;
+    let mut one = Desktop::connect(&gateway, &key, None).await;
+    let mut other = Desktop::connect(&gateway, &key, None).await;
+    // Often enough for either to be the first one to be told that it is on disk.
+    for n in 0..40 {
+        let name = format!("T-{n}");
+        tokio::join!(one.pay("TERM-001", &name), other.pay("TERM-001", &name));
+        let request = terminal.next("paymentRequest").await;
+        terminal.answer(&request, "SUCCESS").await;
+        let (one, other) = tokio::join!(one.completed(), other.completed());
+        assert_eq!((&one["status"], &other["status"]), (&json!("SUCCESS"), &json!("SUCCESS")), "{name}");
+    }
     gateway.stop().await;
 }
 

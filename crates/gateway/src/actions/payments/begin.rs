@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use nexo::{Kept, PoiId};
 use relay::ConnectionId;
-use relay::actions::{PaymentAsk, Pursuit, Resumed, service_id_of};
+use relay::actions::{PaymentAsk, Pursuit, Resumed, TransactionId, service_id_of};
 use relay::exchange::COMMIT_WAIT;
 use relay::ledger::Digest;
 use sha2::{Digest as _, Sha256};
@@ -14,10 +14,10 @@ use tokio::time::timeout;
 use super::chase::Chase;
 use super::{ASKERS_MAX, InHandOne, Payments};
 use crate::access::Caller;
-use crate::store::StoreError;
 use crate::store::actions::{
     ActionsDeviceId, Begun, Edition, Group, Transaction, TransactionFacts, TransactionSeq,
 };
+use crate::store::{CredentialId, StoreError};
 
 /// A payment that a desktop asks for.
 #[derive(Clone, Debug)]
@@ -93,17 +93,31 @@ impl Payments {
     /// more. None when there is none of that name, and then nothing happens.
     ///
     /// # Errors
-    /// The store can't be read.
+    /// The store can't be read, or another call of that name takes too long.
     pub(crate) async fn repeat(
         self: &Arc<Self>,
         caller: &Caller,
         connection: Option<&ConnectionId>,
         called: &str,
         ask: &PaymentAsk,
+    ) -> Result<Option<Beginning>, NotBegun> {
+        let held = timeout(COMMIT_WAIT, self.hold(&caller.credential, ask.transaction())).await;
+        let _held = held.map_err(|_| NotBegun::TooLate)?;
+        let digest = |found: &Transaction| digest_of(&found.facts.poi, &Kept::of(ask.raw()));
+        Ok(self.known(&caller.credential, ask.transaction(), digest, connection, called).await?)
+    }
+
+    /// What the store has under this name, whose holder asks.
+    async fn known(
+        self: &Arc<Self>,
+        credential: &CredentialId,
+        id: &TransactionId,
+        digest: impl FnOnce(&Transaction) -> Digest,
+        connection: Option<&ConnectionId>,
+        called: &str,
     ) -> Result<Option<Beginning>, StoreError> {
-        let found = self.store.transaction(&caller.credential, ask.transaction()).await?;
-        let Some(found) = found else { return Ok(None) };
-        let digest = digest_of(&found.facts.poi, &Kept::of(ask.raw()));
+        let Some(found) = self.store.transaction(credential, id).await? else { return Ok(None) };
+        let digest = digest(&found);
         Ok(match Begun::upon(found, &digest, self.presence.clock().now().wall) {
             Some(Begun::Repeated(found)) => Some(self.join(found, connection, called)),
             Some(Begun::Clashes(_)) => Some(Beginning::Clashes),
@@ -121,6 +135,9 @@ impl Payments {
             return drop(answer.send(Err(NotBegun::Stopping)));
         }
         let credential = facts.credential.clone();
+        let Ok(_held) = timeout(COMMIT_WAIT, self.hold(&credential, &facts.id)).await else {
+            return drop(answer.send(Err(NotBegun::TooLate)));
+        };
         let is_over = {
             let mut in_hand = self.in_hand();
             let is_over = in_hand.of_key.get(&credential).is_some_and(|count| *count >= self.per_key);
@@ -130,8 +147,15 @@ impl Payments {
             is_over
         };
         if is_over {
-            tracing::info!(credential.id = %credential, limit = "exchanges_per_key", "over a limit");
-            return drop(answer.send(Err(NotBegun::TooMany)));
+            // A repeat takes no place.
+            let (connection, called) = (facts.connection.as_ref(), &payment.called);
+            let known = self.known(&credential, &facts.id, |_| facts.digest, connection, called).await;
+            if let Ok(None) = known {
+                tracing::info!(credential.id = %credential, limit = "exchanges_per_key", "over a limit");
+            }
+            return drop(
+                answer.send(known.map_err(NotBegun::from).and_then(|it| it.ok_or(NotBegun::TooMany))),
+            );
         }
         let mut begun = self.store.begin_transaction(facts.clone());
         let mut answer = Some(answer);

@@ -13,12 +13,13 @@ mod end;
 mod recover;
 pub(crate) mod tell;
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use relay::ConnectionId;
-use tokio::sync::watch;
+use relay::actions::TransactionId;
+use tokio::sync::{Notify, watch};
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
@@ -51,6 +52,8 @@ pub(crate) struct Payments {
     stopped: CancellationToken,
     per_key: u32,
     followed: Mutex<InHand>,
+    /// Told whenever a name is let go of.
+    name_freed: Notify,
     /// How many have a desktop that waits for them.
     waited_for: watch::Sender<usize>,
 }
@@ -60,6 +63,19 @@ struct InHand {
     transactions: HashMap<TransactionSeq, InHandOne>,
     /// Never 0.
     of_key: HashMap<CredentialId, u32>,
+    /// Names under which something is being begun or looked up.
+    names: HashSet<Name>,
+}
+
+/// What a payment is called, and by whom.
+type Name = (CredentialId, TransactionId);
+
+/// Holds a name: until this is dropped nobody else begins, joins or takes up a payment of that name. So what one call has
+/// begun is followed, and sent, before another one can find it in the store.
+#[derive(Debug)]
+struct NameHeld {
+    payments: Arc<Payments>,
+    name: Name,
 }
 
 /// A transaction that a task follows.
@@ -100,6 +116,7 @@ impl Payments {
             stopped,
             per_key,
             followed,
+            name_freed: Notify::new(),
             waited_for,
         })
     }
@@ -140,6 +157,19 @@ impl Payments {
         }
     }
 
+    /// Waits until nobody holds this name, and holds it.
+    async fn hold(self: &Arc<Self>, credential: &CredentialId, id: &TransactionId) -> NameHeld {
+        let name = (credential.clone(), id.clone());
+        loop {
+            // Made before it is looked, so that no letting go is missed.
+            let freed = self.name_freed.notified();
+            if self.in_hand().names.insert(name.clone()) {
+                return NameHeld { payments: self.clone(), name };
+            }
+            freed.await;
+        }
+    }
+
     fn in_hand(&self) -> MutexGuard<'_, InHand> {
         self.followed.lock().unwrap_or_else(PoisonError::into_inner)
     }
@@ -156,6 +186,13 @@ impl InHand {
             Some(count) if *count > 1 => *count -= 1,
             _ => drop(self.of_key.remove(credential)),
         }
+    }
+}
+
+impl Drop for NameHeld {
+    fn drop(&mut self) {
+        self.payments.in_hand().names.remove(&self.name);
+        self.payments.name_freed.notify_waiters();
     }
 }
 

@@ -24,6 +24,8 @@ impl Payments {
             after = page.last().map(|row| row.seq);
             count += page.len();
             for row in page {
+                // A desktop that was here first may just be beginning it.
+                let _held = self.hold(&row.facts.credential, &row.facts.id).await;
                 self.take_up(row);
             }
             if is_last {
@@ -35,7 +37,7 @@ impl Payments {
         }
     }
 
-    /// Follows a transaction of an earlier run, if nobody does yet.
+    /// Follows a transaction of an earlier run, if nobody does yet. For who holds its name.
     pub(super) fn take_up(self: &Arc<Self>, row: Transaction) {
         if self.in_hand().transactions.contains_key(&row.seq) {
             return;

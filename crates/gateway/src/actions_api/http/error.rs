@@ -61,10 +61,10 @@ pub(super) enum HttpError {
     )]
     Duplicate,
     #[error(
-        "As many payments of this API key are open as may (limit exchanges_per_key). Nothing was begun; try again later."
+        "As many payments of this API key are open as may (limit exchanges_per_key). This call has begun nothing; try again later."
     )]
     TooManyOpen,
-    #[error("The gateway is stopping. Nothing was begun; try again in a moment.")]
+    #[error("The gateway is stopping. This call has begun nothing; try again in a moment.")]
     Stopping,
     #[error("{0}")]
     BadRequest(Cow<'static, str>),
@@ -76,7 +76,7 @@ pub(super) enum HttpError {
         "The terminal is not connected, and nothing was sent to it. Try again once GET /v1/terminals says online."
     )]
     TerminalOffline,
-    #[error("The gateway can't look that up right now. Nothing was begun; try again.")]
+    #[error("The gateway can't look that up right now. This call has begun nothing; try again.")]
     Unavailable,
     #[error("The gateway has failed. If this was a payment, look at its transaction before you try again.")]
     Internal,
