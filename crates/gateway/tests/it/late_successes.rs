@@ -24,6 +24,7 @@ async fn a_late_success_is_voided_where_it_can_be_and_told_as_late_where_it_can_
         on_an_acknowledging_terminal(&gateway, &key),
         on_a_plain_terminal(&gateway, &key),
         in_part_on_a_plain_terminal(&gateway),
+        declined_on_a_plain_terminal(&gateway, &key),
     );
     gateway.stop().await;
 }
@@ -109,6 +110,28 @@ async fn on_a_plain_terminal(gateway: &TestGateway, key: &str) {
     let mut terminal = ActionsTerminal::connect(gateway, &own).await;
     terminal.send(success("P-1")).await;
     is_late(&mut desktop, "P-1").await;
+}
+
+/// What was told as not known is told as declined when that is known.
+async fn declined_on_a_plain_terminal(gateway: &TestGateway, key: &str) {
+    let own = terminal_key(gateway, "ACT1-000000004", "TERM-004").await;
+    let mut terminal = ActionsTerminal::connect(gateway, &own).await;
+    let mut desktop = Desktop::connect(gateway, key, Some("till-6")).await;
+    desktop.pay("TERM-004", "D-1").await;
+    terminal.next("paymentRequest").await;
+    drop(terminal);
+    is_not_known(&mut desktop, "D-1").await;
+    let mut terminal = ActionsTerminal::connect(gateway, &own).await;
+    let declined = json!({"transactionId": "D-1", "status": "FAILED", "errorCode": "NO_FUNDS"});
+    terminal.send(json!({"action": "paymentResponse", "paymentResponse": declined})).await;
+    let told = desktop.next_word(A_MINUTE).await;
+    let response = &told["paymentResponse"];
+    assert_eq!(
+        (&response["status"], &response["errorCode"]),
+        (&json!("FAILED"), &json!("NO_FUNDS")),
+        "{told}"
+    );
+    assert_eq!(told["late"], Value::Null, "{told}");
 }
 
 /// A part that came too late is told alike over the socket, over HTTP, and when the payment is repeated.

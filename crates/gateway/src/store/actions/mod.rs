@@ -59,8 +59,7 @@ pub(crate) trait ActionsStore {
     ///
     /// A success that is to be voided is not if somebody has read it: see [`set_void`](Self::set_void).
     ///
-    /// After a giving up, a *failed* or *cancelled* is no news: the desktop knows already that it has no money. So the edition
-    /// stays, and whatever was told of it.
+    /// Each end is news, also a *failed* after a giving up: that was no end, and its desktop can't conclude one from silence.
     fn complete_transaction(
         &self,
         transaction: TransactionSeq,

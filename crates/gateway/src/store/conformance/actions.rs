@@ -551,14 +551,15 @@ pub(in crate::store) async fn what_was_given_up_stays_open_for_its_result<D: Dat
     assert_eq!(bench.give_up(seq, ms(2)).await, None);
     assert_eq!(bench.look("T-1").await, open);
     bench.told(seq, 1).await;
-    // That it failed is known there already.
-    assert_eq!(bench.complete(seq, failed(), ms(3)).await, Some(Edition(1)));
+    // It was told that nobody knows: that it has failed is news.
+    assert_eq!(bench.complete(seq, failed(), ms(3)).await, Some(Edition(2)));
     let closed = bench.look("T-1").await;
     assert_eq!((closed.status, closed.completed), (TransactionStatus::Failed, Some(ms(3))));
-    assert_eq!((closed.told, closed.response), (Some(ms(99)), Some(kept(r#"{"status":"FAILED"}"#))));
-    assert_eq!(bench.untold("till-1").await, [""; 0]);
+    assert_eq!((closed.told, closed.response), (None, Some(kept(r#"{"status":"FAILED"}"#))));
+    assert_eq!(bench.untold("till-1").await, ["T-1"]);
+    bench.told(seq, 2).await;
 
-    // A success is news.
+    // And so is a success.
     let seq = bench.begin(facts("T-2", 1, Some("till-1"), START)).await;
     bench.give_up(seq, ms(1)).await;
     bench.told(seq, 1).await;

@@ -117,14 +117,11 @@ pub(super) fn complete(
         Completion::Failed(_) => (TransactionStatus::Failed, None, false, Void::None),
         Completion::Cancelled(_) => (TransactionStatus::Cancelled, None, false, Void::None),
     };
-    // Whoever was told that there is no money knows it.
-    let was_given_up = standing.edition > Edition::default();
-    let is_news = !was_given_up || status == TransactionStatus::Completed;
-    let edition = if is_news { standing.edition.next() } else { standing.edition };
+    let edition = standing.edition.next();
     execute(
         connection,
         "UPDATE actions_transactions SET status = ?2, completed_at = ?3, updated_at = ?3, late = ?4, void = ?5,
-            edition = ?6, edition_at = iif(?7, ?3, edition_at), told_at = iif(?7, NULL, told_at), in_part = ?8
+            edition = ?6, edition_at = ?3, told_at = NULL, in_part = ?7
         WHERE seq = ?1",
         params![
             seq.0,
@@ -133,7 +130,6 @@ pub(super) fn complete(
             late,
             void.as_str(),
             edition.0,
-            is_news,
             charge == Some(&Charge::Part),
         ],
     )?;
