@@ -37,7 +37,9 @@ pub use json::RawJson;
 pub use outcome::{Judgement, PaymentFailure, PaymentOutcome, error_code_of, judge};
 pub use payment::{PaymentAsk, SALE_ID, service_id_of};
 pub use port::{Asked, Known, Opening, Port, PortOrder, PortSetup, RESUME_WAIT, SILENCE_MAX, Standing};
-pub use pursuit::{Charge, End, PATIENCE, PaymentStanding, Pursuit, PursuitOrder, Question, Resumed, Undo};
+pub use pursuit::{
+    Charge, End, PATIENCE, PaymentStanding, Pursuit, PursuitOrder, Question, Resumed, Undo, VoidEnd,
+};
 pub use sale::{Misfit, Refusal, SaleAsk, VoidAsk};
 pub use to_client::{
     PaymentComplete, PaymentVoided, TerminalChange, TerminalInfo, TerminalPresence, TerminalStatusUpdate,

@@ -155,9 +155,9 @@ impl Payments {
                         chase.has_ended = true;
                         ended.map(|is_being_voided| chase.pursuit.handle_ended(clock.now(), is_being_voided))
                     }
-                    PursuitOrder::Voided(is_done) => {
+                    PursuitOrder::Voided(end) => {
                         chase.has_ended = true;
-                        self.end_void(&mut chase, is_done).await
+                        self.end_void(&mut chase, end).await
                     }
                 };
                 if carried_out.is_none() {

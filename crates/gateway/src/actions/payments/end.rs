@@ -1,7 +1,7 @@
 //! How a transaction stands goes to the disk, and then to its desktop.
 
 use nexo::Kept;
-use relay::actions::{Charge, End, PaymentOutcome, PaymentStanding};
+use relay::actions::{Charge, End, PaymentOutcome, PaymentStanding, VoidEnd};
 
 use super::Payments;
 use super::chase::Chase;
@@ -78,15 +78,24 @@ impl Payments {
     }
 
     /// Keeps the end of a void.
-    pub(super) async fn end_void(&self, chase: &mut Chase, is_done: bool) -> Option<()> {
-        let void = if is_done { Void::Done } else { Void::Failed };
+    pub(super) async fn end_void(&self, chase: &mut Chase, end: VoidEnd) -> Option<()> {
+        let void = if end == VoidEnd::Done { Void::Done } else { Void::Failed };
         let at = self.presence.clock().now().wall;
         self.keep(|| self.store.set_void(chase.transaction, void, at)).await?;
-        if !is_done {
+        let alarm = match end {
+            VoidEnd::Done => None,
+            VoidEnd::Refused => {
+                Some("a payment that succeeded too late could not be voided: a person decides")
+            }
+            VoidEnd::Unknown => Some(
+                "a payment that succeeded too late may have been voided, and nobody can find out: a person has to look",
+            ),
+        };
+        if let Some(alarm) = alarm {
             tracing::error!(
                 credential.id = %chase.desktop.credential,
                 transaction.id = %chase.id,
-                "a payment that succeeded too late could not be voided: a person has to look"
+                "{alarm}"
             );
         }
         let edition = self.row(chase).await?.map_or(Edition::default(), |row| row.edition);

@@ -66,6 +66,8 @@ pub struct Pursuit {
     is_awaiting_reconnect: bool,
     /// The desktop was told that the outcome is not known.
     is_given_up: bool,
+    /// The terminal is connected, as far as was heard.
+    is_present: bool,
     /// The last pause between two questions.
     pace: Duration,
     orders: VecDeque<PursuitOrder>,
@@ -86,9 +88,8 @@ pub enum PursuitOrder {
     Note(PaymentStanding),
     /// How it ended; then [`Pursuit::handle_ended`].
     End(End, PaymentOutcome),
-    /// The end of the void: whether the money was given back. If not, the success stays, and a person decides. Nothing is to be
-    /// answered.
-    Voided(bool),
+    /// The end of the void. Nothing is to be answered.
+    Voided(VoidEnd),
 }
 
 /// How a payment stands that has no end yet.
@@ -125,6 +126,17 @@ pub enum Charge {
     /// A part, which nobody has asked for (nexo `Partial`). It is told as `FAILED` with `PARTIAL_APPROVAL`, and stays: the shop
     /// takes the rest, or gives it back. Only what came too late is voided, as any late success is.
     Part,
+}
+
+/// How a void ended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum VoidEnd {
+    /// The money was given back.
+    Done,
+    /// It was not: the success stays, and a person decides.
+    Refused,
+    /// Nobody can find out: it may have been given back. A person has to look.
+    Unknown,
 }
 
 /// Whether a terminal can undo a payment by itself.
@@ -219,6 +231,7 @@ impl Pursuit {
             stage,
             is_awaiting_reconnect: false,
             is_given_up: false,
+            is_present: true,
             pace: Duration::ZERO,
             orders: VecDeque::new(),
         }
@@ -245,6 +258,7 @@ impl Pursuit {
 
     /// The terminal has come, or was lost.
     pub fn handle_presence(&mut self, now: Now, is_present: bool) {
+        self.is_present = is_present;
         let is_open = matches!(self.stage, Stage::Sent | Stage::Asked | Stage::Pausing { .. });
         if is_open && !self.is_given_up && self.is_awaiting_reconnect == is_present {
             self.is_awaiting_reconnect = !is_present;
@@ -312,7 +326,15 @@ impl Pursuit {
         }
         let may_still_run = !matches!(answer, Answer::NoResponse);
         let is_patient = may_still_run && self.age(now) < PATIENCE;
-        if !self.is_given_up && !is_patient {
+        if !is_patient {
+            self.give_up(now);
+        }
+        self.pause(now, Next::Ask);
+    }
+
+    /// The desktop is told that the outcome is not known, once.
+    fn give_up(&mut self, now: Now) {
+        if !self.is_given_up {
             self.is_given_up = true;
             let why = match fault::is(Fault::UnknownIsNotPaid) {
                 true => PaymentFailure::TerminalOffline,
@@ -321,7 +343,6 @@ impl Pursuit {
             let told = PaymentOutcome::failed(&self.ask, why, now.wall);
             self.orders.push_back(PursuitOrder::Note(PaymentStanding::GivenUp(told)));
         }
-        self.pause(now, Next::Ask);
     }
 
     /// What was judged is the end.
@@ -351,6 +372,8 @@ impl Pursuit {
 
     fn ask_now(&mut self, now: Now) {
         if self.age(now) >= PURSUED_FOR {
+            // After a long time without a gateway it may not have a word yet.
+            self.give_up(now);
             self.stage = Stage::Over;
             return;
         }

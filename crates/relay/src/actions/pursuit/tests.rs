@@ -275,7 +275,7 @@ fn a_late_success_is_voided() {
     pursuit.handle_ended(now, true);
     assert_eq!(void_sent(&mut pursuit), void_service(0));
     pursuit.handle_answer(now, &heard(reversed(0, r#""Result":"Success""#)), Undo::Possible);
-    assert_eq!(orders(&mut pursuit), [PursuitOrder::Voided(true)]);
+    assert_eq!(orders(&mut pursuit), [PursuitOrder::Voided(VoidEnd::Done)]);
     assert!(pursuit.is_over());
 }
 
@@ -361,7 +361,7 @@ fn another_reversal_is_sent_only_when_the_last_one_never_ran() {
     assert_eq!(void_sent(&mut pursuit), void_service(2));
     let refused = reversed(2, r#""Result":"Failure","ErrorCondition":"NotFound""#);
     pursuit.handle_answer(now, &heard(refused), Undo::Possible);
-    assert_eq!(orders(&mut pursuit), [PursuitOrder::Voided(false)]);
+    assert_eq!(orders(&mut pursuit), [PursuitOrder::Voided(VoidEnd::Refused)]);
 }
 
 #[test]
@@ -373,7 +373,7 @@ fn a_clash_over_the_reversals_service_id_is_asked_about_and_not_taken_for_a_refu
     assert!(matches!(next(&mut pursuit).1.as_slice(), [PursuitOrder::AskVoid(_)]));
     let done = found(reversed(0, r#""Result":"Success""#));
     pursuit.handle_answer(now, &heard(done), Undo::Possible);
-    assert_eq!(orders(&mut pursuit), [PursuitOrder::Voided(true)]);
+    assert_eq!(orders(&mut pursuit), [PursuitOrder::Voided(VoidEnd::Done)]);
 }
 
 #[test]
@@ -403,9 +403,49 @@ fn a_payment_is_left_to_people_before_the_ledger_may_forget_it() {
     assert_eq!(orders(&mut pursuit), []);
     assert!(pursuit.is_over());
 
-    let mut pursuit = resumed(late, Resumed::Voiding);
-    assert_eq!(orders(&mut pursuit), [PursuitOrder::Voided(false)]);
+    // Nobody has a word about one that was open while there was no gateway.
+    let mut pursuit = resumed(late, Resumed::Open);
+    match orders(&mut pursuit).as_slice() {
+        [PursuitOrder::Note(PaymentStanding::GivenUp(told))] => {
+            assert!(String::from_utf8_lossy(&told.payment_response).contains("TERMINAL_UNREACHABLE"));
+        }
+        other => panic!("{other:?}"),
+    }
     assert!(pursuit.is_over());
+
+    // The money may have been given back.
+    let mut pursuit = resumed(late, Resumed::Voiding);
+    assert_eq!(orders(&mut pursuit), [PursuitOrder::Voided(VoidEnd::Unknown)]);
+    assert!(pursuit.is_over());
+}
+
+#[test]
+fn a_void_that_nobody_can_answer_for_is_not_asked_about_for_days() {
+    let (mut now, mut pursuit) = voiding();
+    let unknown = heard(Answer::NoResponse);
+    pursuit.handle_answer(now, &unknown, Undo::Possible);
+    // While the terminal is away it may still tell.
+    pursuit.handle_presence(now, false);
+    for _ in 0..20 {
+        let asked;
+        (now, asked) = next(&mut pursuit);
+        assert!(matches!(asked.as_slice(), [PursuitOrder::AskVoid(_)]), "{asked:?}");
+        pursuit.handle_answer(now, &unknown, Undo::Possible);
+    }
+    pursuit.handle_presence(now, true);
+    let back = now;
+    loop {
+        let asked;
+        (now, asked) = next(&mut pursuit);
+        assert!(matches!(asked.as_slice(), [PursuitOrder::AskVoid(_)]), "{asked:?}");
+        pursuit.handle_answer(now, &unknown, Undo::Possible);
+        if pursuit.poll_timeout().is_none() {
+            break;
+        }
+    }
+    assert_eq!(orders(&mut pursuit), [PursuitOrder::Voided(VoidEnd::Unknown)]);
+    let waited = now.mono - back.mono;
+    assert!((120..300).contains(&waited.as_secs()), "{waited:?}");
 }
 
 #[test]

@@ -8,7 +8,7 @@ use nexo::{
     ReversalRequest,
 };
 
-use super::{ASK_PACE, PURSUED_FOR, Pursuit, PursuitOrder, Question, Stage};
+use super::{ASK_PACE, PURSUED_FOR, Pursuit, PursuitOrder, Question, Stage, VoidEnd};
 use crate::actions::outcome::poi_transaction_id;
 use crate::actions::payment::{header, void_service_id_of};
 use crate::exchange::{Answer, Heard};
@@ -18,6 +18,10 @@ use crate::time::Now;
 /// Between two attempts while the terminal is away, at most. It is tried at once when the terminal comes.
 const VOID_PACE_MAX: Duration = Duration::from_secs(600);
 
+/// After how many questions in a row that nobody answers, with the terminal connected, nobody will. Their pauses add up to four
+/// minutes: longer than a terminal may take for a void (145 s), and than one that can't say what it had is waited for (60 s).
+const UNANSWERED_MAX: u32 = 8;
+
 /// Where a void stands.
 #[derive(Clone, Debug)]
 pub(super) struct Voiding {
@@ -25,6 +29,8 @@ pub(super) struct Voiding {
     payment: Option<Bytes>,
     /// Attempts that are known not to have run. Each has a ServiceID of its own, the same again after a restart.
     count: u32,
+    /// Questions in a row that nobody answered.
+    unanswered: u32,
     step: Step,
     pace: Duration,
 }
@@ -80,7 +86,7 @@ impl Pursuit {
 
     fn void_at(&mut self, now: Now, payment: Option<Bytes>, next: Next) {
         let step = Step::Pausing { until: now.mono, next };
-        self.stage = Stage::Voiding(Voiding { payment, count: 0, step, pace: Duration::ZERO });
+        self.stage = Stage::Voiding(Voiding { payment, count: 0, unanswered: 0, step, pace: Duration::ZERO });
         self.void_timeout(now);
     }
 
@@ -92,7 +98,7 @@ impl Pursuit {
             return;
         }
         if is_too_old {
-            return self.void_ended(false);
+            return self.void_ended(VoidEnd::Unknown);
         }
         let (count, payment) = (voiding.count, voiding.payment.clone());
         let (step, order) = match next {
@@ -103,7 +109,7 @@ impl Pursuit {
             }
             Next::Ask => (Step::Asked, Some(PursuitOrder::AskVoid(self.void_question(count)))),
         };
-        let Some(order) = order else { return self.void_ended(false) };
+        let Some(order) = order else { return self.void_ended(VoidEnd::Refused) };
         if let Stage::Voiding(voiding) = &mut self.stage {
             voiding.step = step;
         }
@@ -113,6 +119,13 @@ impl Pursuit {
     pub(super) fn void_answered(&mut self, now: Now, heard: &Heard) {
         let Stage::Voiding(voiding) = &self.stage else { return };
         let count = voiding.count;
+        if voiding.step == Step::Asked {
+            let is_unanswered = matches!(heard.answer, Answer::NoResponse) && self.is_present;
+            if self.is_unanswered_for_good(is_unanswered) {
+                return self.void_ended(VoidEnd::Unknown);
+            }
+        }
+        let Stage::Voiding(voiding) = &self.stage else { return };
         let told = match voiding.step {
             Step::Recalling => {
                 let told = self.question().what_was_told(&heard.answer);
@@ -127,8 +140,8 @@ impl Pursuit {
         };
         match told {
             Some(Answer::Response(message)) => match verdict(&message) {
-                Verdict::Done => self.void_ended(true),
-                Verdict::Refused => self.void_ended(false),
+                Verdict::Done => self.void_ended(VoidEnd::Done),
+                Verdict::Refused => self.void_ended(VoidEnd::Refused),
                 Verdict::Busy => self.try_another(now, false),
                 Verdict::Unclear => self.void_pause(now, Next::Ask),
             },
@@ -140,6 +153,13 @@ impl Pursuit {
             Some(Answer::TryAgain | Answer::TooMany) => self.void_pause(now, Next::Send),
             _ => self.void_pause(now, Next::Ask),
         }
+    }
+
+    /// Counts a question. Whether so many were not answered that nobody knows.
+    fn is_unanswered_for_good(&mut self, is_unanswered: bool) -> bool {
+        let Stage::Voiding(voiding) = &mut self.stage else { return false };
+        voiding.unanswered = if is_unanswered { voiding.unanswered.saturating_add(1) } else { 0 };
+        voiding.unanswered >= UNANSWERED_MAX
     }
 
     fn recalled(&mut self, now: Now, payment: Bytes) {
@@ -167,9 +187,9 @@ impl Pursuit {
         }
     }
 
-    fn void_ended(&mut self, is_done: bool) {
+    fn void_ended(&mut self, end: VoidEnd) {
         self.stage = Stage::Over;
-        self.orders.push_back(PursuitOrder::Voided(is_done));
+        self.orders.push_back(PursuitOrder::Voided(end));
     }
 
     /// The Reversal of the payment that was answered so; none when it does not say what the terminal calls it, or nobody here
