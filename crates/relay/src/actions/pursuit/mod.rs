@@ -396,7 +396,12 @@ impl Pursuit {
     }
 
     fn question(&self) -> Question {
-        Question { category: MessageCategory::PAYMENT, poi: self.poi.clone(), service: self.service.clone() }
+        self.question_about(MessageCategory::PAYMENT, self.service.clone())
+    }
+
+    fn question_about(&self, category: MessageCategory, service: ServiceId) -> Question {
+        let (poi, transaction) = (self.poi.clone(), self.ask.transaction().clone());
+        Question { category, poi, service, transaction }
     }
 
     /// How old the payment is: by the wall clock up to a restart, which ends the other one, and by the monotonic one since.

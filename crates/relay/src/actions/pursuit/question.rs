@@ -6,6 +6,7 @@ use nexo::{
     TransactionStatusResponse,
 };
 
+use crate::actions::TransactionId;
 use crate::actions::payment::{header, sale_id};
 use crate::exchange::{Answer, StatusAnswer};
 
@@ -15,6 +16,8 @@ pub struct Question {
     pub(super) category: MessageCategory,
     pub(super) poi: PoiId,
     pub(super) service: ServiceId,
+    /// What the payment is called in its SaleTransactionID.
+    pub(super) transaction: TransactionId,
 }
 
 impl Question {
@@ -44,11 +47,23 @@ impl Question {
         }
     }
 
-    /// The response that a terminal repeats. Its own *not found* is none: there was a request.
+    /// The response that a terminal repeats, if it shows that it is the one that was asked for: some answer with their last
+    /// transaction, whatever they were asked. Its own *not found* is none: there was a request.
     fn repeated_in(&self, message: &Bytes) -> Option<Bytes> {
         let response = Response::parse(message.clone()).ok()?;
         let status: TransactionStatusResponse = response.payload().ok()?;
-        let body = status.repeated_message_response?.repeated_response_message_body;
+        let repeated = status.repeated_message_response?;
+        let body = repeated.repeated_response_message_body;
+        let named = repeated.message_header.and_then(|header| header.service_id);
+        let sale = body.payment_response.as_ref().and_then(|body| body.sale_data.as_ref());
+        let called = sale.map(|sale| sale.sale_transaction_id.transaction_id.as_str());
+        let signs = [
+            named.map(|named| named == self.service),
+            called.map(|called| called == self.transaction.as_str()),
+        ];
+        if signs.contains(&Some(false)) || !signs.contains(&Some(true)) {
+            return None;
+        }
         let header = header(self.category.clone(), &self.poi, &self.service);
         if self.category == MessageCategory::REVERSAL {
             return body.reversal_response.map(|body| nexo::response(&header, &body));

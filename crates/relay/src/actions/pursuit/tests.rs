@@ -456,16 +456,37 @@ fn a_terminals_own_word_about_an_earlier_payment_is_taken() {
     let fresh = ServiceId::parse("fresh1").expect("an ID");
     let message = String::from_utf8(question.message(&fresh).to_vec()).expect("text");
     assert!(message.contains(r#""MessageReference":{"MessageCategory":"Payment","ServiceID":"#), "{message}");
+    let repeated = |header: &str, sale: &str| {
+        let body = format!(r#"{{"Response":{{"Result":"Success"}},{sale}{POI_DATA}}}"#);
+        format!(
+            r#"{{"Response":{{"Result":"Success"}},"RepeatedMessageResponse":{{{header}"RepeatedResponseMessageBody":{{"PaymentResponse":{body}}}}}}}"#
+        )
+    };
+    let header = |service: &str| {
+        format!(
+            r#""MessageHeader":{{"ProtocolVersion":"3.0","MessageClass":"Service","MessageCategory":"Payment","MessageType":"Response","ServiceID":"{service}","SaleID":"Actions","POIID":"V400m-1"}},"#
+        )
+    };
+    let sale = |transaction: &str| {
+        format!(
+            r#""SaleData":{{"SaleTransactionID":{{"TransactionID":"{transaction}","TimeStamp":"2026-11-20T09:15:02.118Z"}}}},"#
+        )
+    };
+    let (ours, other) = (header(service().as_str()), header("other1"));
     for (body, is_end) in [
-        (r#"{"Response":{"Result":"Failure","ErrorCondition":"NotFound"}}"#, false),
-        (r#"{"Response":{"Result":"Failure","ErrorCondition":"UnavailableService"}}"#, false),
-        (
-            r#"{"Response":{"Result":"Success"},"RepeatedMessageResponse":{"RepeatedResponseMessageBody":{"PaymentResponse":{"Response":{"Result":"Success"},"POIData":{"POITransactionID":{"TransactionID":"4yQe001","TimeStamp":"2026-11-20T09:15:09.000Z"}}}}}}"#,
-            true,
-        ),
+        (r#"{"Response":{"Result":"Failure","ErrorCondition":"NotFound"}}"#.to_owned(), false),
+        (r#"{"Response":{"Result":"Failure","ErrorCondition":"UnavailableService"}}"#.to_owned(), false),
+        (repeated(&ours, &sale("T-5001")), true),
+        (repeated(&ours, ""), true),
+        (repeated("", &sale("T-5001")), true),
+        // Its last one, which is somebody else's.
+        (repeated(&other, &sale("T-5001")), false),
+        (repeated(&ours, &sale("27908")), false),
+        (repeated("", &sale("27908")), false),
+        (repeated("", ""), false),
     ] {
         let mut pursuit = pursuit.clone();
-        let answer = Answer::Response(response("TransactionStatus", &fresh, body));
+        let answer = Answer::Response(response("TransactionStatus", &fresh, &body));
         pursuit.handle_answer(now, &heard(answer), Undo::Possible);
         let ended = matches!(
             orders(&mut pursuit).as_slice(),

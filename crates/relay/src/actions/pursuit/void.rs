@@ -211,11 +211,7 @@ impl Pursuit {
     }
 
     fn void_question(&self, count: u32) -> Question {
-        Question {
-            category: MessageCategory::REVERSAL,
-            poi: self.poi.clone(),
-            service: void_service_id_of(&self.service, count),
-        }
+        self.question_about(MessageCategory::REVERSAL, void_service_id_of(&self.service, count))
     }
 }
 
