@@ -25,6 +25,9 @@ use crate::store::{CompanyCode, Store, StoreError, Terminal};
 /// Terminals in one list: far more than stand in a store, and with their metadata 4 MB at most. The rest is left out.
 const LISTED_MAX: usize = 1_000;
 
+/// The longest list of them as a frame, in bytes: each terminal with its metadata, two names, two times and a status.
+pub(crate) const LIST_LENGTH_MAX: usize = LISTED_MAX * (Metadata::LENGTH_MAX + 512);
+
 /// Looks terminals up for desktops.
 #[derive(Debug)]
 pub(crate) struct Terminals {

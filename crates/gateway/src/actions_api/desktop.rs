@@ -3,30 +3,26 @@
 //! Nothing that takes time is done between two frames: a payment is begun by a task of its own, and what is read from the
 //! store for this desktop is read while its socket is read too.
 
-use std::future::{Future, poll_fn};
+use std::future::Future;
 use std::pin::Pin;
 use std::sync::Arc;
-use std::task::Poll;
 use std::time::Duration;
 
-use axum::extract::ws::{CloseFrame, Message, Utf8Bytes, WebSocket};
-use bytes::Bytes;
-use futures_util::SinkExt as _;
+use axum::extract::ws::WebSocket;
 use futures_util::future::join_all;
 use relay::actions::{ClientError, ErrorPace, FromClient, ToClient};
-use relay::{CloseReason, Heartbeat, LinkAction, Liveness, Now};
+use relay::{Heartbeat, LinkAction, Liveness, Now};
 use tokio::sync::Semaphore;
 use tokio::time::sleep_until;
 
-use super::{ActionsApi, CLOSE_MAX, Visitor, pay};
+use super::closing::{Closing, displaced};
+use super::{ActionsApi, Visitor, pay};
 use crate::actions::desktops::{Desktop, DesktopHandle, DesktopOrder, Farewell, Identity};
 use crate::actions::payments::tell::Words;
 use crate::clock::rfc3339;
 use crate::http::listener::Slot;
+use crate::http::socket::{Received, Socket};
 use crate::ids;
-
-/// How long a desktop may take to read one frame before it counts as too slow a reader (4429): as long as a terminal.
-const WRITE_MAX: Duration = Duration::from_secs(10);
 
 /// Payments of one connection that are just being begun, each for some milliseconds. No till presses that fast.
 const BEGINNINGS_MAX: usize = 64;
@@ -48,9 +44,6 @@ const TOO_MANY_BEGINNINGS: &str = "Too many payments of this connection are just
 const TOO_MANY_LISTS: &str =
     "This connection waits for too many lists of terminals (limit lists_per_connection).";
 
-/// Why the connection was displaced.
-const REPLACED: &str = "REPLACED_BY_NEW_CONNECTION";
-
 /// One socket from its upgrade to its end.
 pub(super) fn serve(api: Arc<ActionsApi>, visitor: Visitor, slot: Slot, socket: WebSocket) {
     let now = api.presence.clock().now();
@@ -67,12 +60,9 @@ pub(super) fn serve(api: Arc<ActionsApi>, visitor: Visitor, slot: Slot, socket: 
         client.address = %address,
         "desktop connected"
     );
-    let timestamp = rfc3339(now.wall);
-    let handle = api
-        .payments
-        .desktops()
-        .open(desktop, || ToClient::ForceDisconnect { reason: REPLACED.into(), timestamp }.encode());
+    let handle = api.payments.desktops().open(desktop, || displaced(now.wall));
     let tasks = api.tasks.clone();
+    let socket = Socket::new(socket, api.stopping.clone());
     let session = Box::new(Session {
         handle,
         api,
@@ -102,7 +92,7 @@ struct Session {
     /// A list of terminals that is being made, and how many are to be made yet.
     list: Option<Pin<Box<dyn Future<Output = ToClient> + Send>>>,
     lists_wanted: usize,
-    socket: WebSocket,
+    socket: Socket,
     slot: Slot,
 }
 
@@ -114,19 +104,6 @@ enum Found {
     Words(Words),
     /// What was told is in the store; there may be more.
     Noted,
-}
-
-/// Why a desktop's socket is closed.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Closing {
-    Normal,
-    Stopping,
-    Errors,
-    TooLarge,
-    Silent,
-    TooSlow,
-    Replaced,
-    KeyEnded,
 }
 
 impl Session {
@@ -144,7 +121,7 @@ impl Session {
         );
         let Session { handle, errand, list, socket, slot, .. } = *self;
         drop((errand, list, handle));
-        Box::pin(close(socket, closing)).await;
+        closing.close(socket).await;
         drop(slot);
     }
 
@@ -163,7 +140,7 @@ impl Session {
             let alarm = clock.instant(self.liveness.poll_timeout());
             let stopping = self.api.stopping.clone();
             let input = tokio::select! {
-                message = self.socket.recv() => Input::Message(message),
+                received = self.socket.receive() => Input::Received(received),
                 () = self.handle.ready() => Input::Ready,
                 found = brought(&mut self.errand) => Input::Found(found),
                 list = brought(&mut self.list) => Input::Listed(list),
@@ -173,14 +150,14 @@ impl Session {
             };
             let now = clock.now();
             let done = match input {
-                Input::Message(message) => self.read(now, message).await,
+                Input::Received(received) => self.read(now, received).await,
                 Input::Ready => Ok(()),
                 Input::Found(found) => self.tell(found).await,
                 Input::Listed(list) => {
                     self.list = None;
                     match list {
                         ToClient::Error(error) => self.refuse(error).await,
-                        list => self.write(list.encode()).await,
+                        list => self.socket.write(list.encode()).await.map_err(Closing::from),
                     }
                 }
                 Input::Timeout => self.look_after(now).await,
@@ -204,23 +181,26 @@ impl Session {
         }
     }
 
-    async fn read(&mut self, now: Now, message: Option<Result<Message, axum::Error>>) -> Result<(), Closing> {
+    async fn read(&mut self, now: Now, received: Received) -> Result<(), Closing> {
         self.liveness.handle_alive(now);
-        match message {
-            Some(Ok(Message::Text(text))) => match FromClient::decode(&Bytes::from(text)) {
+        match received {
+            Received::Text(text) => match FromClient::decode(&text) {
                 Ok(frame) => self.take(now, frame).await,
                 Err(error) => self.refuse(error).await,
             },
-            Some(Ok(Message::Binary(_))) => self.refuse(ClientError::INVALID_JSON).await,
-            Some(Ok(Message::Ping(_) | Message::Pong(_))) => Ok(()),
-            Some(Err(error)) if is_too_large(&error) => Err(Closing::TooLarge),
-            Some(Ok(Message::Close(_)) | Err(_)) | None => Err(Closing::Normal),
+            Received::Binary => self.refuse(ClientError::INVALID_JSON).await,
+            Received::Alive => Ok(()),
+            Received::TooLarge => Err(Closing::TooLarge),
+            Received::Gone => Err(Closing::Normal),
         }
     }
 
     async fn take(&mut self, now: Now, frame: FromClient) -> Result<(), Closing> {
         match frame {
-            FromClient::Ping => self.write(ToClient::Pong { timestamp: rfc3339(now.wall) }.encode()).await,
+            FromClient::Ping => {
+                let pong = ToClient::Pong { timestamp: rfc3339(now.wall) };
+                Ok(self.socket.write(pong.encode()).await?)
+            }
             FromClient::Pong => Ok(()),
             FromClient::GetTerminals => match self.pace() {
                 Ok(()) if self.lists_wanted < LISTS_MAX => {
@@ -266,7 +246,7 @@ impl Session {
     async fn refuse(&mut self, error: ClientError) -> Result<(), Closing> {
         let now = self.api.presence.clock().now();
         let is_too_many = self.pace.is_exhausted_by(now, &error);
-        self.write(ToClient::Error(error).encode()).await?;
+        self.socket.write(ToClient::Error(error).encode()).await?;
         if is_too_many { Err(Closing::Errors) } else { Ok(()) }
     }
 
@@ -277,11 +257,11 @@ impl Session {
         while let Some(action) = self.liveness.poll_action() {
             match action {
                 LinkAction::Ping => {
-                    self.write(ToClient::Pong { timestamp: rfc3339(now.wall) }.encode()).await?;
-                    self.send(Message::Ping(Bytes::new())).await?;
+                    let pong = ToClient::Pong { timestamp: rfc3339(now.wall) };
+                    self.socket.write(pong.encode()).await?;
+                    self.socket.ping().await?;
                 }
-                LinkAction::Close(CloseReason::Silent) => return Err(Closing::Silent),
-                LinkAction::Close(_) => return Err(Closing::Normal),
+                LinkAction::Close(reason) => return Err(reason.into()),
                 LinkAction::Probe { .. } => {} // Nobody probes a desktop.
             }
         }
@@ -328,7 +308,7 @@ impl Session {
         };
         let mut notes = Vec::new();
         for word in words {
-            self.write(word.frame.clone()).await?;
+            self.socket.write(word.frame.clone()).await?;
             // By a task of its own, so that it comes to its end whatever becomes of this socket.
             notes.push(self.api.tasks.spawn(self.api.payments.told(word)));
         }
@@ -345,7 +325,7 @@ impl Session {
     async fn write_what_is_due(&mut self) -> Result<(), Closing> {
         while let Some(order) = self.handle.next_order() {
             match order {
-                DesktopOrder::Frame(frame) => self.write(frame).await?,
+                DesktopOrder::Frame(frame) => self.socket.write(frame).await?,
                 DesktopOrder::Refuse(error) => self.refuse(error).await?,
                 DesktopOrder::Close(Farewell::TooSlow) => return Err(Closing::TooSlow),
                 DesktopOrder::Close(Farewell::Replaced) => return Err(Closing::Replaced),
@@ -353,74 +333,10 @@ impl Session {
         }
         Ok(())
     }
-
-    async fn write(&mut self, frame: Bytes) -> Result<(), Closing> {
-        // A frame is made from text and from objects that were checked to be UTF-8.
-        match Utf8Bytes::try_from(frame) {
-            Ok(text) => self.send(Message::Text(text)).await,
-            Err(_) => Ok(()),
-        }
-    }
-
-    async fn send(&mut self, message: Message) -> Result<(), Closing> {
-        // Hardly ever does the socket not take all of it at once.
-        self.socket.start_send_unpin(message).map_err(|_| Closing::Normal)?;
-        match poll_fn(|context| Poll::Ready(self.socket.poll_flush_unpin(context))).await {
-            Poll::Ready(flushed) => flushed.map_err(|_| Closing::Normal),
-            Poll::Pending => Box::pin(self.flush()).await,
-        }
-    }
-
-    async fn flush(&mut self) -> Result<(), Closing> {
-        tokio::select! {
-            flushed = self.socket.flush() => flushed.map_err(|_| Closing::Normal),
-            () = tokio::time::sleep(WRITE_MAX) => Err(Closing::TooSlow),
-        }
-    }
-}
-
-impl Closing {
-    /// Codes and texts are those of the terminals' link, and 1008 for a client that breaks the rules.
-    fn code(self) -> u16 {
-        match self {
-            Closing::Normal => 1000,
-            Closing::Stopping => 1001,
-            Closing::Errors => 1008,
-            Closing::TooLarge => 1009,
-            Closing::KeyEnded => 4403,
-            Closing::Silent => 4408,
-            Closing::Replaced => 4409,
-            Closing::TooSlow => 4429,
-        }
-    }
-
-    fn text(self) -> &'static str {
-        match self {
-            Closing::Normal => "done",
-            Closing::Stopping => "stopping",
-            Closing::Errors => "too many errors",
-            Closing::TooLarge => "frame too large",
-            Closing::KeyEnded => "this API key is not valid any more",
-            Closing::Silent => "silent for too long",
-            Closing::Replaced => "replaced by a new connection",
-            Closing::TooSlow => "too slow a reader",
-        }
-    }
-}
-
-async fn close(mut socket: WebSocket, closing: Closing) {
-    let frame = CloseFrame { code: closing.code(), reason: closing.text().into() };
-    let farewell = async {
-        if socket.send(Message::Close(Some(frame))).await.is_ok() {
-            // Nothing more is read from it but its own close.
-            while let Some(Ok(_)) = socket.recv().await {}
-        }
-    };
-    let _ = tokio::time::timeout(CLOSE_MAX, farewell).await;
 }
 
 enum Input {
-    Message(Option<Result<Message, axum::Error>>),
+    Received(Received),
     Ready,
     Found(Found),
     Listed(ToClient),
@@ -433,11 +349,4 @@ async fn brought<T>(errand: &mut Option<Pin<Box<dyn Future<Output = T> + Send>>>
         Some(errand) => errand.await,
         None => std::future::pending().await,
     }
-}
-
-/// Whether the socket failed because the desktop sent more than the limit.
-fn is_too_large(error: &axum::Error) -> bool {
-    use std::error::Error as _;
-    let source = error.source().and_then(|e| e.downcast_ref::<tungstenite::Error>());
-    matches!(source, Some(tungstenite::Error::Capacity(_)))
 }

@@ -2,6 +2,7 @@
 //!
 //! Source: the Actions page of the specification and its sibling pages; what they leave open is ours, and said to be.
 
+mod closing;
 mod desktop;
 mod http;
 mod open;
@@ -10,7 +11,6 @@ mod terminal;
 
 use std::net::IpAddr;
 use std::sync::Arc;
-use std::time::Duration;
 
 use axum::Router;
 use axum::routing::get;
@@ -28,9 +28,6 @@ use crate::http::peer::Proxies;
 use crate::presence::Presence;
 use crate::store::Store;
 use crate::store::actions::{ActionsDeviceId, Group};
-
-/// How long a closed socket waits for the client's own close.
-const CLOSE_MAX: Duration = Duration::from_secs(1);
 
 /// What the endpoints of the Actions API use.
 pub(crate) struct ActionsApi {

@@ -24,10 +24,12 @@ use relay::FRAME_OVERHEAD;
 
 use super::{ActionsApi, Visitor, desktop, terminal};
 use crate::access::{Denied, Role};
+use crate::actions::terminals::LIST_LENGTH_MAX;
 use crate::config::ActionsSettings;
 use crate::http::listener::{Peer, Slot};
 use crate::http::origin::Origin;
 use crate::http::problem::Problem;
+use crate::http::socket::{FrameLimits, bounded};
 use crate::ids::ApiKey;
 use crate::store::KeyHash;
 use crate::store::actions::{ActionsDeviceId, ActionsFacts, ActionsTerminal, Group};
@@ -37,9 +39,6 @@ const SUBPROTOCOL: &str = "tillgate.actions.v1";
 
 /// What the subprotocol begins with that is a key.
 const KEY_PREFIX: &str = "x-api-key.";
-
-/// Read buffer of an idle socket in bytes: the WebSocket library allocates it at once, and most sockets are idle.
-const READ_BUFFER: usize = 1024;
 
 /// Why a client is turned away before the upgrade. The text is for whoever reads its log.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
@@ -106,12 +105,11 @@ pub(super) async fn open(
         Err(refusal) => return refusal.into_response(),
     };
     let limit = api.body_limit + FRAME_OVERHEAD;
-    let upgrade = upgrade
-        .read_buffer_size(READ_BUFFER)
-        .write_buffer_size(0)
-        .max_message_size(limit)
-        .max_frame_size(limit)
-        .protocols(shown.subprotocol);
+    let written = match kind {
+        Kind::Desktop => limit.max(LIST_LENGTH_MAX),
+        Kind::Terminal(_) => limit,
+    };
+    let upgrade = bounded(upgrade, FrameLimits { received: limit, written }).protocols(shown.subprotocol);
     // A socket has a task of its own: this one, with all that the upgrade needed, ends here.
     match kind {
         Kind::Desktop => upgrade.on_upgrade(|socket| async { desktop::serve(api, visitor, slot, socket) }),

@@ -6,15 +6,12 @@
 //! `pong`, as the page has it, and a WebSocket ping, which every WebSocket library answers by itself: the page asks no answer to
 //! the `pong`, so its absence would prove nothing. One that is still silent 10 s later is gone (4408).
 
-use std::future::poll_fn;
 use std::pin::Pin;
 use std::sync::Arc;
-use std::task::Poll;
 use std::time::Duration;
 
-use axum::extract::ws::{CloseFrame, Message, Utf8Bytes, WebSocket};
+use axum::extract::ws::WebSocket;
 use bytes::Bytes;
-use futures_util::SinkExt as _;
 use nexo::{MessageCategory, Request};
 use relay::actions::{
     Asked, ClientError, Known, Opening, Port, PortOrder, PortSetup, SALE_ID, ToClient, TransactionId, VoidAsk,
@@ -22,22 +19,21 @@ use relay::actions::{
 use relay::exchange::{Arrival, LinkOrder};
 use relay::ledger::IDENTITY_HOURS;
 use relay::{
-    CloseReason, ConnectionId, Deliver, Heartbeat, LinkAction, Liveness, Now, Placement, ProcessId, Settings,
-    ToTerminal, Welcome,
+    ConnectionId, Deliver, Heartbeat, LinkAction, Liveness, Now, Placement, ProcessId, Settings, ToTerminal,
+    Welcome,
 };
 use tokio::time::{Sleep, sleep_until, timeout};
 
-use super::{ActionsApi, CLOSE_MAX, Visitor};
+use super::closing::{Closing, displaced};
+use super::{ActionsApi, Visitor};
 use crate::actions::terminals::Connected;
 use crate::clock::rfc3339;
 use crate::http::listener::Slot;
+use crate::http::socket::{ALARM_MAX, Received, Socket};
 use crate::ids::{self, TerminalToken};
 use crate::presence::LinkHandle;
 use crate::store::actions::{ActionsTerminal, RequestFilter};
 use crate::store::{Pending, Place, TokenHash};
-
-/// How long a terminal may take to read one frame before it counts as too slow a reader (4429).
-const WRITE_MAX: Duration = Duration::from_secs(10);
 
 /// How long the store may take to say what a terminal may have; then the socket is closed (4503), and the terminal comes again.
 const STORE_MAX: Duration = Duration::from_secs(10);
@@ -45,49 +41,11 @@ const STORE_MAX: Duration = Duration::from_secs(10);
 /// How long it may take to say what a desktop asked for. Then the terminal is sent what the nexo request says of it.
 const ASKED_MAX: Duration = Duration::from_secs(2);
 
+/// How long it may take to tell a displaced socket why it ends.
+const LAST_WORDS_MAX: Duration = Duration::from_secs(1);
+
 /// For how long a terminal may speak of a payment.
 const REMEMBERED: Duration = Duration::from_secs(IDENTITY_HOURS.unsigned_abs() * 3600);
-
-/// The alarm of a socket that has none to wait for.
-const ALARM_MAX: Duration = Duration::from_secs(3600);
-
-/// Why a socket is closed.
-#[derive(Clone, Debug, PartialEq, Eq)]
-enum Ending {
-    /// For a reason that links have, too.
-    Link(CloseReason),
-    /// 1008: one bad frame after another.
-    Errors,
-}
-
-impl Ending {
-    fn code(&self) -> u16 {
-        match self {
-            Ending::Link(reason) => reason.code(),
-            Ending::Errors => 1008,
-        }
-    }
-
-    fn text(&self) -> &str {
-        match self {
-            Ending::Link(CloseReason::Replaced { .. }) => "replaced by a newer connection",
-            Ending::Link(CloseReason::BoardAgain) => "this API key is not valid any more",
-            Ending::Link(CloseReason::Draining) => "connect again in a moment",
-            Ending::Link(CloseReason::Silent) => "silent for too long",
-            Ending::Link(CloseReason::TooSlow) => "too slow a reader",
-            Ending::Link(CloseReason::TooLarge) => "frame too large",
-            Ending::Link(CloseReason::Stopping) => "stopping",
-            Ending::Link(_) => "done",
-            Ending::Errors => "too many errors",
-        }
-    }
-}
-
-impl From<CloseReason> for Ending {
-    fn from(reason: CloseReason) -> Ending {
-        Ending::Link(reason)
-    }
-}
 
 /// One socket from its upgrade to its end. What it does is decided by [`Port`] and by the terminal's desk.
 pub(super) fn serve(
@@ -99,6 +57,7 @@ pub(super) fn serve(
 ) {
     let clock = api.presence.clock();
     let tasks = api.tasks.clone();
+    let socket = Socket::new(socket, api.stopping.clone());
     let connection = ids::connection_id(clock.now().wall);
     // Every connection's ID can name a process: they have the same letters.
     let process = ProcessId::parse(connection.as_str());
@@ -107,7 +66,7 @@ pub(super) fn serve(
     let Some((handle, process)) = handle else {
         tracing::warn!(poi.id = %terminal.poi, client.address = %visitor.address, "a terminal has too many sockets open at once");
         tasks.spawn(async move {
-            close(socket, &CloseReason::Draining.into()).await;
+            Closing::Draining.close(socket).await;
             drop(slot);
         });
         return;
@@ -144,34 +103,30 @@ struct Session {
     liveness: Liveness,
     /// Goes off when the socket has to be looked at, or earlier.
     alarm: Pin<Box<Sleep>>,
-    socket: WebSocket,
+    socket: Socket,
     slot: Slot,
 }
 
 impl Session {
     async fn live(mut self: Box<Self>) {
-        let ending = match self.run().await {
+        let closing = match self.run().await {
             Ok(never) => match never {},
-            Err(ending) => ending,
+            Err(closing) => closing,
         };
-        tracing::debug!(poi.id = %self.terminal.poi, connection.id = %self.handle.connection(), code = ending.code(), "Actions terminal disconnected");
+        tracing::debug!(poi.id = %self.terminal.poi, connection.id = %self.handle.connection(), code = closing.code(), "Actions terminal disconnected");
         let now = self.api.presence.clock().now();
         // Departs first, so that nobody waits for a polite farewell to know that the terminal is gone.
         let Session { handle, connected, mut socket, slot, .. } = *self;
         drop((handle, connected));
-        if matches!(ending, Ending::Link(CloseReason::Replaced { .. })) {
-            let reason = "REPLACED_BY_NEW_CONNECTION".into();
-            let frame = ToClient::ForceDisconnect { reason, timestamp: rfc3339(now.wall) };
-            if let Ok(text) = Utf8Bytes::try_from(frame.encode()) {
-                let _ = timeout(CLOSE_MAX, socket.send(Message::Text(text))).await;
-            }
+        if closing == Closing::Replaced {
+            let _ = Box::pin(timeout(LAST_WORDS_MAX, socket.write(displaced(now.wall)))).await;
         }
-        Box::pin(close(socket, &ending)).await;
+        closing.close(socket).await;
         drop(slot);
     }
 
     /// Until the socket ends; says why.
-    async fn run(&mut self) -> Result<std::convert::Infallible, Ending> {
+    async fn run(&mut self) -> Result<std::convert::Infallible, Closing> {
         let boarded = self.ask(self.api.store.boarded(&self.terminal.poi)).await?;
         let mut stored = boarded.as_ref().map_or(0, |boarded| boarded.attempt);
         let setup = PortSetup {
@@ -184,18 +139,18 @@ impl Session {
             self.carry_out(&mut port, &mut stored).await?;
             // Each socket is woken when the gateway stops.
             if self.api.stopping.is_cancelled() {
-                return Err(CloseReason::Stopping.into());
+                return Err(Closing::Stopping);
             }
             self.set_alarm(&port);
             let input = tokio::select! {
-                message = self.socket.recv(), if port.takes_frames() => Input::Message(message),
+                received = self.socket.receive(), if port.takes_frames() => Input::Received(received),
                 () = self.handle.ready() => Input::Ready,
                 () = &mut self.alarm => Input::Timeout,
-                () = self.visitor.pass.ended() => return Err(CloseReason::BoardAgain.into()),
+                () = self.visitor.pass.ended() => return Err(Closing::KeyEnded),
             };
             let now = self.now();
             match input {
-                Input::Message(message) => self.read(&mut port, now, message)?,
+                Input::Received(received) => self.read(&mut port, now, received)?,
                 Input::Ready => {}
                 Input::Timeout => {
                     self.liveness.handle_timeout(now);
@@ -216,26 +171,21 @@ impl Session {
         }
     }
 
-    fn read(
-        &mut self,
-        port: &mut Port,
-        now: Now,
-        message: Option<Result<Message, axum::Error>>,
-    ) -> Result<(), Ending> {
+    fn read(&mut self, port: &mut Port, now: Now, received: Received) -> Result<(), Closing> {
         self.liveness.handle_alive(now);
         self.handle.heard(now.wall);
-        match message {
-            Some(Ok(Message::Text(text))) => port.handle_text(now, &Bytes::from(text)),
-            Some(Ok(Message::Binary(_))) => port.handle_error(now, ClientError::INVALID_JSON),
-            Some(Ok(Message::Ping(_) | Message::Pong(_))) => {}
-            Some(Err(error)) if is_too_large(&error) => return Err(CloseReason::TooLarge.into()),
-            Some(Ok(Message::Close(_)) | Err(_)) | None => return Err(CloseReason::Normal.into()),
+        match received {
+            Received::Text(text) => port.handle_text(now, &text),
+            Received::Binary => port.handle_error(now, ClientError::INVALID_JSON),
+            Received::Alive => {}
+            Received::TooLarge => return Err(Closing::TooLarge),
+            Received::Gone => return Err(Closing::Normal),
         }
         Ok(())
     }
 
     /// Whatever the port, the desk and the time have for this socket.
-    async fn carry_out(&mut self, port: &mut Port, stored: &mut u64) -> Result<(), Ending> {
+    async fn carry_out(&mut self, port: &mut Port, stored: &mut u64) -> Result<(), Closing> {
         loop {
             // The desk first: a socket that was displaced is to close, and to say and write nothing more.
             if let Some(order) = self.handle.next_order() {
@@ -251,7 +201,7 @@ impl Session {
     }
 
     /// What the desk wants of a link.
-    async fn follow(&mut self, port: &mut Port, order: LinkOrder) -> Result<(), Ending> {
+    async fn follow(&mut self, port: &mut Port, order: LinkOrder) -> Result<(), Closing> {
         match order {
             LinkOrder::Frame(ToTerminal::Welcome(_)) => port.handle_welcome(self.now()),
             LinkOrder::Frame(ToTerminal::Deliver(deliver)) => {
@@ -269,7 +219,7 @@ impl Session {
     }
 
     /// What the port decided.
-    async fn obey(&mut self, port: &mut Port, order: PortOrder, stored: &mut u64) -> Result<(), Ending> {
+    async fn obey(&mut self, port: &mut Port, order: PortOrder, stored: &mut u64) -> Result<(), Closing> {
         match order {
             PortOrder::Look(names) => {
                 let known = self.look(names).await?;
@@ -277,22 +227,23 @@ impl Session {
             }
             PortOrder::Hello(opening) => self.introduce(opening, stored).await?,
             PortOrder::Write(frame, delivery) => {
-                self.write(&frame).await?;
+                self.socket.write(frame.encode()).await?;
                 if let Some(delivery) = delivery {
                     port.handle_written(&delivery);
                 }
             }
             PortOrder::Tell(frame) => self.handle.frame(frame),
-            PortOrder::CloseForErrors => return Err(Ending::Errors),
+            PortOrder::CloseForErrors => return Err(Closing::Errors),
         }
         Ok(())
     }
 
-    async fn stay_alive(&mut self, action: LinkAction) -> Result<(), Ending> {
+    async fn stay_alive(&mut self, action: LinkAction) -> Result<(), Closing> {
         match action {
             LinkAction::Ping => {
-                self.write(&ToClient::Pong { timestamp: rfc3339(self.now().wall) }).await?;
-                self.send(Message::Ping(Bytes::new())).await
+                let pong = ToClient::Pong { timestamp: rfc3339(self.now().wall) };
+                self.socket.write(pong.encode()).await?;
+                Ok(self.socket.ping().await?)
             }
             LinkAction::Probe { alive } => {
                 self.handle.probed(alive);
@@ -303,7 +254,7 @@ impl Session {
     }
 
     /// The deliveries that the terminal may have, or may speak of.
-    async fn look(&mut self, names: Vec<TransactionId>) -> Result<Vec<Known>, Ending> {
+    async fn look(&mut self, names: Vec<TransactionId>) -> Result<Vec<Known>, Closing> {
         let since = self.now().wall.minus(REMEMBERED);
         let wanted =
             (!names.is_empty()).then(|| -> RequestFilter { Box::new(move |request| bears(request, &names)) });
@@ -319,13 +270,13 @@ impl Session {
     }
 
     /// Says `hello` in the terminal's stead, boarded anew if it has to be.
-    async fn introduce(&mut self, opening: Opening, stored: &mut u64) -> Result<(), Ending> {
+    async fn introduce(&mut self, opening: Opening, stored: &mut u64) -> Result<(), Closing> {
         if opening.is_new_journal {
             // Nobody has the secret: the terminal's key has proved who it is.
             let token = TokenHash(TerminalToken::fresh().sha256());
             let journal = opening.journal.clone();
             let boarded = self.api.store.board_actions(&self.terminal.poi, journal, token, self.now().wall);
-            let boarded = self.ask(boarded).await?.ok_or(CloseReason::BoardAgain)?;
+            let boarded = self.ask(boarded).await?.ok_or(Closing::KeyEnded)?;
             *stored = boarded.attempt;
         }
         let now = self.now();
@@ -379,46 +330,21 @@ impl Session {
     }
 
     /// An answer of the store, unless that takes too long.
-    async fn ask<T>(&mut self, pending: Pending<T>) -> Result<T, Ending> {
+    async fn ask<T>(&mut self, pclosing: Pending<T>) -> Result<T, Closing> {
         let answer = tokio::select! {
-            answer = timeout(STORE_MAX, pending) => answer,
-            () = self.api.stopping.cancelled() => return Err(CloseReason::Stopping.into()),
+            answer = timeout(STORE_MAX, pclosing) => answer,
+            () = self.api.stopping.cancelled() => return Err(Closing::Stopping),
         };
         match answer {
             Ok(Ok(answer)) => Ok(answer),
             Ok(Err(error)) => {
                 tracing::error!(poi.id = %self.terminal.poi, %error, "an Actions terminal was closed because the store can't be used");
-                Err(CloseReason::Draining.into())
+                Err(Closing::Draining)
             }
             Err(_) => {
                 tracing::error!(poi.id = %self.terminal.poi, "an Actions terminal was closed because the store does not answer");
-                Err(CloseReason::Draining.into())
+                Err(Closing::Draining)
             }
-        }
-    }
-
-    async fn write(&mut self, frame: &ToClient) -> Result<(), Ending> {
-        match Utf8Bytes::try_from(frame.encode()) {
-            Ok(text) => self.send(Message::Text(text)).await,
-            // A frame is made from text and from JSON that was checked to be UTF-8.
-            Err(_) => Ok(()),
-        }
-    }
-
-    async fn send(&mut self, message: Message) -> Result<(), Ending> {
-        // Hardly ever does the socket not take all of it at once.
-        self.socket.start_send_unpin(message).map_err(|_| CloseReason::Normal)?;
-        match poll_fn(|context| Poll::Ready(self.socket.poll_flush_unpin(context))).await {
-            Poll::Ready(flushed) => Ok(flushed.map_err(|_| CloseReason::Normal)?),
-            Poll::Pending => Box::pin(self.flush()).await,
-        }
-    }
-
-    async fn flush(&mut self) -> Result<(), Ending> {
-        tokio::select! {
-            flushed = self.socket.flush() => Ok(flushed.map_err(|_| CloseReason::Normal)?),
-            () = tokio::time::sleep(WRITE_MAX) => Err(CloseReason::TooSlow.into()),
-            () = self.api.stopping.cancelled() => Err(CloseReason::Stopping.into()),
         }
     }
 
@@ -441,26 +367,8 @@ fn bears(request: &Bytes, names: &[TransactionId]) -> bool {
     named.is_some_and(|named| names.iter().any(|name| name.as_str() == named.transaction_id))
 }
 
-async fn close(mut socket: WebSocket, ending: &Ending) {
-    let frame = CloseFrame { code: ending.code(), reason: ending.text().into() };
-    let farewell = async {
-        if socket.send(Message::Close(Some(frame))).await.is_ok() {
-            // Nothing more is read from it but its own close.
-            while let Some(Ok(_)) = socket.recv().await {}
-        }
-    };
-    let _ = timeout(CLOSE_MAX, farewell).await;
-}
-
 enum Input {
-    Message(Option<Result<Message, axum::Error>>),
+    Received(Received),
     Ready,
     Timeout,
-}
-
-/// Whether the socket failed because the client sent more than the limit.
-fn is_too_large(error: &axum::Error) -> bool {
-    use std::error::Error as _;
-    let source = error.source().and_then(|e| e.downcast_ref::<tungstenite::Error>());
-    matches!(source, Some(tungstenite::Error::Capacity(_)))
 }

@@ -7,6 +7,7 @@ pub(crate) mod origin;
 pub(crate) mod patience;
 pub(crate) mod peer;
 pub(crate) mod problem;
+pub(crate) mod socket;
 pub(crate) mod tls;
 mod unread;
 mod write_stall;

@@ -204,7 +204,7 @@ pub(crate) enum MetadataError {
 
 impl Metadata {
     /// A list of a thousand terminals stays at 4 MB.
-    const LENGTH_MAX: usize = 4 * 1024;
+    pub(crate) const LENGTH_MAX: usize = 4 * 1024;
 
     /// Takes the text of it.
     ///
