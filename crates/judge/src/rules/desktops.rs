@@ -4,7 +4,7 @@ use serde_json::Value;
 
 use super::{About, Findings};
 use crate::desktop::{Says, ToldDesktop, says};
-use crate::log::{Outcome, What};
+use crate::log::{Outcome, Row, What};
 use crate::run::{Execution, Index, Run};
 use crate::verdict::Figure;
 
@@ -30,6 +30,9 @@ struct Payment<'r> {
     charges: Vec<&'r Execution>,
     /// Of the gateway's own voids.
     voids: Vec<&'r Execution>,
+    /// In the end nobody can tell the ledger what became of one of them: then a person looks, and the charge, which is certain,
+    /// is told as late.
+    is_void_unknown: bool,
 }
 
 /// The payment of this name; none when nothing of it ever reached a terminal.
@@ -52,9 +55,13 @@ fn payment<'r>(run: &'r Run<'_>, transaction: &str) -> Option<Payment<'r>> {
         wanted.intention.sale == SALE
             && wanted.intention.reversal_of.as_deref().is_some_and(|of| names.contains(&of))
     };
-    let voids = run.intentions.iter().filter(is_void).flat_map(|wanted| &wanted.executions);
+    let reversals: Vec<_> = run.intentions.iter().filter(is_void).collect();
+    let voids = reversals.iter().flat_map(|wanted| &wanted.executions);
     let voids = voids.map(|number| &run.executions[*number]).collect();
-    Some(Payment { wanted, poi: &run.intentions[wanted].poi, charges, voids })
+    let is_void_unknown = reversals.iter().any(|wanted| {
+        rows_of(run, wanted).any(|row| matches!(row.outcome, Outcome::Unknown | Outcome::UnknownFinal))
+    });
+    Some(Payment { wanted, poi: &run.intentions[wanted].poi, charges, voids, is_void_unknown })
 }
 
 fn told_one(found: &mut Findings<'_>, told: &ToldDesktop) {
@@ -69,13 +76,14 @@ fn told_one(found: &mut Findings<'_>, told: &ToldDesktop) {
     let before = |executions: &[&Execution]| executions.iter().any(|execution| execution.at < told.at);
     let charged = payment.as_ref().is_some_and(|payment| before(&payment.charges));
     let voided = payment.as_ref().is_some_and(|payment| before(&payment.voids));
+    let is_void_unknown = payment.as_ref().is_some_and(|payment| payment.is_void_unknown);
     let name = &told.transaction;
     match &told.says {
         Says::Paid if !charged => {
             let text = format!("a desktop was told SUCCESS of {name}, which had not been executed");
             found.add(Figure::FalseSuccess, told.at, about, text);
         }
-        Says::Paid if voided => {
+        Says::Paid if voided && !is_void_unknown => {
             let text = format!("a desktop was told SUCCESS of {name}, which had been voided");
             found.add(Figure::FalseSuccess, told.at, about, text);
         }
@@ -113,12 +121,15 @@ fn in_the_end(found: &mut Findings<'_>, at: Index) {
         .map_or(About::default(), |payment| About::poi(payment.poi).intention(Some(payment.wanted)));
     let charged = payment.as_ref().is_some_and(|payment| !payment.charges.is_empty());
     let voided = payment.as_ref().is_some_and(|payment| !payment.voids.is_empty());
+    let is_void_unknown = payment.as_ref().is_some_and(|payment| payment.is_void_unknown);
     let response: Value =
         response.as_ref().and_then(|bytes| serde_json::from_slice(bytes).ok()).unwrap_or_default();
     let wrong = match (*status, says(&response)) {
         ("PENDING" | "AWAITING_RECONNECT", _) => Some((Figure::WithoutOutcome, "is still open")),
         ("COMPLETED", _) if !charged => Some((Figure::FalseSuccess, "counts as paid and was not executed")),
-        ("COMPLETED", _) if voided => Some((Figure::WrongStatus, "counts as paid and was voided")),
+        ("COMPLETED", _) if voided && !is_void_unknown => {
+            Some((Figure::WrongStatus, "counts as paid and was voided"))
+        }
         ("VOIDED", _) if !charged || !voided => Some((Figure::FalseSuccess, "counts as voided and was not")),
         ("FAILED" | "CANCELLED", Says::NotPaid(_)) if charged => {
             Some((Figure::FalseFailure, "counts as not paid and was executed"))
@@ -153,7 +164,12 @@ fn was_told(run: &Run<'_>, transaction: &str, status: &str, said: &Says) -> bool
 /// Whether the ledger holds the terminal's answer to this payment.
 fn is_answered(run: &Run<'_>, transaction: &str) -> bool {
     let Some(payment) = payment(run, transaction) else { return false };
-    let identities = &run.intentions[payment.wanted].identities;
-    let rows = identities.iter().flat_map(|identity| &run.identities[*identity].rows);
-    rows.map(|row| run.rows[*row].row).any(|row| row.sale == SALE && row.outcome == Outcome::Answered)
+    let mut rows = rows_of(run, &run.intentions[payment.wanted]);
+    rows.any(|row| row.sale == SALE && row.outcome == Outcome::Answered)
+}
+
+/// What the ledger holds of the requests for it.
+fn rows_of<'r>(run: &'r Run<'_>, wanted: &'r crate::run::Wanted) -> impl Iterator<Item = &'r Row> {
+    let rows = wanted.identities.iter().flat_map(|identity| &run.identities[*identity].rows);
+    rows.map(|row| run.rows[*row].row)
 }

@@ -9,7 +9,7 @@ use judge::What;
 use nexo::{Kept, Request, ServiceId};
 use relay::actions::{
     FromClient, PaymentAsk, PaymentComplete, PaymentStanding, PaymentVoided, Port, Pursuit, PursuitOrder,
-    Resumed, ToClient, Undo, service_id_of,
+    Resumed, ToClient, Undo, VoidEnd, service_id_of,
 };
 use relay::exchange::{Asks, Call, Heard, ReplyMode, WAIT_MAX};
 use relay::ledger::{Caller, Digest, LedgerError};
@@ -299,7 +299,8 @@ impl World {
                 let response = outcome.payment_response;
                 self.change(order_of(true), Change::End(transaction, end, response));
             }
-            PursuitOrder::Voided(is_done) => {
+            PursuitOrder::Voided(end) => {
+                let is_done = end == VoidEnd::Done;
                 self.tally.count(if is_done { Count::Voided } else { Count::VoidFailed });
                 self.change(order_of(false), Change::Voided(transaction, is_done));
             }

@@ -75,7 +75,7 @@ impl Voiding {
 impl Pursuit {
     pub(super) fn begin_void(&mut self, now: Now, payment: &Bytes) {
         if fault::is(Fault::VoidedUnproved) {
-            return self.void_ended(true);
+            return self.void_ended(VoidEnd::Done);
         }
         self.void_at(now, Some(payment.clone()), Next::Send);
     }
