@@ -29,6 +29,7 @@ use tokio_util::task::TaskTracker;
 use crate::clock::Clock;
 use crate::fault::{self, Fault};
 use crate::ids::CallIds;
+use crate::store::actions::{Transaction, Void};
 use crate::store::{CompanyCode, LedgerAnswer, Store, StoreError};
 
 use changes::{Changes, Noted};
@@ -254,7 +255,7 @@ impl Presence {
     }
 
     /// Notes, before a Sale system is told how the payment under this ServiceID ended, that it is; if it is one of the Actions
-    /// API (E25).
+    /// API (E25). The payment as it stands then, if there is one: nobody may be told of a success that is being voided, or was.
     ///
     /// # Errors
     /// It is not noted.
@@ -263,13 +264,15 @@ impl Presence {
         company: &CompanyCode,
         poi: &PoiId,
         service: &ServiceId,
-    ) -> Result<(), StoreError> {
-        match self.store.transaction_of_service(company, poi, service).await? {
-            Some(transaction) if transaction.read.is_none() => {
-                self.store.note_payment_read(transaction.seq, self.clock.now().wall).await
-            }
-            _ => Ok(()),
+    ) -> Result<Option<Transaction>, StoreError> {
+        let Some(mut found) = self.store.transaction_of_service(company, poi, service).await? else {
+            return Ok(None);
+        };
+        // What was read is never voided after that.
+        if found.read.is_none() || matches!(found.void, Void::Pending | Void::Done) {
+            found.void = self.store.note_payment_read(found.seq, self.clock.now().wall).await?;
         }
+        Ok(Some(found))
     }
 
     fn shard(&self, poi: &PoiId) -> &Mutex<HashMap<PoiId, Arc<Counter>>> {

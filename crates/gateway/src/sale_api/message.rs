@@ -102,6 +102,17 @@ pub(super) fn failure(
     exchange: Option<(ExchangeId, WallMs)>,
     now: WallMs,
 ) -> Response {
+    json(failure_message(request, condition, message, exchange, now))
+}
+
+/// The same as a message.
+pub(super) fn failure_message(
+    request: &Request,
+    condition: ErrorCondition,
+    message: &str,
+    exchange: Option<(ExchangeId, WallMs)>,
+    now: WallMs,
+) -> Bytes {
     // Clients expect SaleData and POIData in every PaymentResponse, also in one that the gateway makes.
     let makes_transaction = request.header().category == MessageCategory::PAYMENT;
     let sale_transaction_id = request.sale_transaction_id();
@@ -115,10 +126,10 @@ pub(super) fn failure(
             transaction(exchange, at)
         }),
     };
-    json(failure.to_json())
+    failure.to_json()
 }
 
-/// The same for a Sale system that does not wait for a response: its client reads what is not `ok` as an event.
+/// A Failure response for a Sale system that does not wait for a response: its client reads what is not `ok` as an event.
 pub(super) fn failure_event(
     request: &Request,
     condition: &ErrorCondition,

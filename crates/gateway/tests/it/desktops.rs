@@ -203,7 +203,8 @@ async fn a_desktop_that_was_gone_hears_its_results_once_and_in_order_when_it_is_
 }
 
 /// A Sale system's question about a payment that a desktop has begun.
-fn question(poi: &str, service_id: &str, payment: &str) -> Vec<u8> {
+/// Asks over the Terminal API how a desktop's payment stands.
+pub(crate) fn question(poi: &str, service_id: &str, payment: &str) -> Vec<u8> {
     let reference = json!({"MessageCategory": "Payment", "SaleID": "Actions", "ServiceID": payment});
     request("TransactionStatus", poi, service_id, json!({ "MessageReference": reference }))
 }

@@ -8,6 +8,7 @@ use serde_json::{Value, json};
 use crate::actions_http::Signer;
 use crate::actions_terminal::{ACTIONS_POI, ActionsTerminal, terminal_key};
 use crate::desktop::{Desktop, desktop_key};
+use crate::desktops::question;
 use crate::scripted_terminal::ScriptedTerminal;
 use crate::support::{COMPANY, TestGateway};
 
@@ -52,12 +53,29 @@ async fn on_a_link_terminal(gateway: &TestGateway, key: &str) {
     // Nothing is told before it is done, whoever asks.
     desktop.pay("V400m-100000001", "L-1").await;
     desktop.has_nothing().await;
+    let sale = gateway.sale().await;
+    let service = payment.message["SaleToPOIRequest"]["MessageHeader"]["ServiceID"].as_str().unwrap();
+    let ask = |n: &str| question("V400m-100000001", n, service);
+    let status = sale.sync(ask("VS1")).await.json();
+    let status = &status["SaleToPOIResponse"]["TransactionStatusResponse"]["Response"];
+    assert_eq!((&status["Result"], &status["ErrorCondition"]), (&json!("Failure"), &json!("InProgress")));
     terminal.respond(&void, json!({"Response": {"Result": "Success"}})).await;
     let told = desktop.next_word(A_MINUTE).await;
     assert_eq!((&told["action"], &told["transactionId"]), (&json!("paymentVoided"), &json!("L-1")), "{told}");
     assert_eq!(told["groupId"], "STORE_A");
     assert!(told["voidedAt"].is_string() && told["voidReason"].is_string(), "{told}");
     desktop.has_nothing().await;
+    // It has failed, for whoever asks over the Terminal API too.
+    let status = sale.sync(ask("VS2")).await.json();
+    let status = &status["SaleToPOIResponse"]["TransactionStatusResponse"];
+    let told = &status["RepeatedMessageResponse"];
+    assert_eq!(
+        (&told["MessageHeader"]["ServiceID"], &status["Response"]["Result"]),
+        (&json!(service), &json!("Success"))
+    );
+    let told = &told["RepeatedResponseMessageBody"]["PaymentResponse"]["Response"];
+    assert_eq!((&told["Result"], &told["ErrorCondition"]), (&json!("Failure"), &json!("Cancel")), "{told}");
+    assert!(told["AdditionalResponse"].as_str().unwrap().contains("has+voided+it"), "{told}");
     drop(desktop);
     Desktop::connect(gateway, key, Some("till-1")).await.has_nothing().await;
 }

@@ -76,9 +76,13 @@ pub(crate) trait ActionsStore {
     /// not be shown as a success: it is none, or it is being voided, or was.
     fn note_transaction_read(&self, transaction: TransactionSeq, at: WallMs) -> Pending<bool>;
 
-    /// Notes that a Sale system is to be told over the Terminal API how the payment behind this transaction ended. Called
-    /// before it is, whatever stands in the transaction by then: what the ledger has about that comes later.
-    fn note_payment_read(&self, transaction: TransactionSeq, at: WallMs) -> Pending<()>;
+    /// Notes that a Sale system is to be told over the Terminal API how the payment behind this transaction ended, unless it is
+    /// being voided or was. Called before it is told, whatever stands in the transaction by then: what the ledger has about
+    /// that comes later.
+    ///
+    /// Answers with the state of the void, as of the same moment. Only with *none* and *failed* may the end be told as it is:
+    /// then it is noted, and stays so.
+    fn note_payment_read(&self, transaction: TransactionSeq, at: WallMs) -> Pending<Void>;
 
     /// Changes the state of its void: to *pending* from *none* or *failed*, if nobody has read the success (E25); and to
     /// *done* or *failed* from *pending*. The edition of what there is to tell then; none when nothing was changed.

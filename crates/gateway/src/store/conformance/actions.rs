@@ -713,10 +713,27 @@ pub(in crate::store) async fn a_success_that_was_told_over_the_terminal_api_is_n
 
     // It is being told: the ledger knows it later.
     let seq = begin("T-4").await;
-    bench.store.note_payment_read(seq, ms(1)).await.unwrap();
-    bench.store.note_payment_read(seq, ms(5)).await.unwrap();
+    assert_eq!(bench.store.note_payment_read(seq, ms(1)).await.unwrap(), Void::None);
+    assert_eq!(bench.store.note_payment_read(seq, ms(5)).await.unwrap(), Void::None);
     assert_eq!(bench.void_at_once(seq).await, Void::None);
     assert_eq!(bench.look("T-4").await.read, Some(ms(1)));
+
+    // It can't be told any more from the moment on that it is voided, and can be when that has failed.
+    let seq = begin("T-6").await;
+    assert_eq!(bench.void_at_once(seq).await, Void::Pending);
+    assert_eq!(bench.store.note_payment_read(seq, ms(3)).await.unwrap(), Void::Pending);
+    assert_eq!(bench.look("T-6").await.read, None);
+    bench.void(seq, Void::Failed, ms(4)).await.unwrap();
+    assert_eq!(bench.void(seq, Void::Pending, ms(5)).await, Some(Edition(4)), "nobody has read it yet");
+    bench.void(seq, Void::Failed, ms(6)).await.unwrap();
+    assert_eq!(bench.store.note_payment_read(seq, ms(7)).await.unwrap(), Void::Failed);
+    assert_eq!(bench.look("T-6").await.read, Some(ms(7)));
+    assert_eq!(bench.void(seq, Void::Pending, ms(8)).await, None);
+    let seq = begin("T-7").await;
+    assert_eq!(bench.void_at_once(seq).await, Void::Pending);
+    bench.void(seq, Void::Done, ms(3)).await.unwrap();
+    assert_eq!(bench.store.note_payment_read(seq, ms(4)).await.unwrap(), Void::Done);
+    assert_eq!(bench.look("T-7").await.read, None);
 
     // Told after the void has failed, or while it runs: then it runs on.
     let seq = begin("T-5").await;

@@ -81,7 +81,7 @@ impl ActionsStore for SqliteStore {
         self.writer.write_repeatable(Lane::Money, 0, note)
     }
 
-    fn note_payment_read(&self, transaction: TransactionSeq, at: WallMs) -> Pending<()> {
+    fn note_payment_read(&self, transaction: TransactionSeq, at: WallMs) -> Pending<Void> {
         let note = move |connection: &_| transactions::note_payment_read(connection, transaction, at);
         self.writer.write_repeatable(Lane::Money, 0, note)
     }

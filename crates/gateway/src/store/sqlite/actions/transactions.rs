@@ -163,9 +163,11 @@ pub(super) fn note_payment_read(
     connection: &Connection,
     seq: TransactionSeq,
     at: WallMs,
-) -> Result<(), StoreError> {
-    let sql = "UPDATE actions_transactions SET read_at = coalesce(read_at, ?2) WHERE seq = ?1";
-    execute(connection, sql, params![seq.0, at.0])
+) -> Result<Void, StoreError> {
+    let sql = "UPDATE actions_transactions SET read_at = coalesce(read_at, ?2)
+        WHERE seq = ?1 AND void IN ('none', 'failed')";
+    execute(connection, sql, params![seq.0, at.0])?;
+    Ok(standing(connection, seq)?.map_or(Void::None, |standing| standing.void))
 }
 
 pub(super) fn set_void(
