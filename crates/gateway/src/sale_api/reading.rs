@@ -105,7 +105,8 @@ fn told_by_terminal(message: &Bytes) -> Option<Vec<ServiceId>> {
         return None;
     }
     let service = |place| ServiceId::parse(body.pointer(place)?.as_str()?).ok();
-    Some(service("/MessageReference/ServiceID").into_iter().collect())
+    let places = ["/MessageReference/ServiceID", "/RepeatedMessageResponse/MessageHeader/ServiceID"];
+    Some(places.into_iter().filter_map(service).collect())
 }
 
 #[cfg(test)]
@@ -182,6 +183,19 @@ mod tests {
             (outcome.result, outcome.error_condition),
             (nexo::ResultCode::Failure, Some(ErrorCondition::CANCEL))
         );
+    }
+
+    #[test]
+    fn a_payment_may_be_named_only_in_the_response_that_is_repeated() {
+        let last = request("TransactionStatus", "TILL-04", "{}");
+        let repeated = r#"{"MessageHeader":{"MessageCategory":"Payment","ServiceID":"P3"},"RepeatedResponseMessageBody":{}}"#;
+        let with = |reference: &str| {
+            answer(&format!(
+                r#"{{"Response":{{"Result":"Success"}},{reference}"RepeatedMessageResponse":{repeated}}}"#
+            ))
+        };
+        assert_eq!(services_in(&last, &with("")), "P3");
+        assert_eq!(services_in(&last, &with(r#""MessageReference":{"MessageCategory":"Payment"},"#)), "P3");
     }
 
     #[test]
