@@ -124,9 +124,9 @@ fn a_database_of_a_newer_version_is_refused() {
     file.connect().pragma_update(None, "user_version", 1000).unwrap();
     let before = std::fs::read(&file.path).unwrap();
     let error = SqliteStore::open(&file.path, TestClock::new().wall()).unwrap_err();
-    assert!(matches!(error, OpenError::NewerVersion { found: 1000, known: 6, .. }), "{error:?}");
+    assert!(matches!(error, OpenError::NewerVersion { found: 1000, known: 7, .. }), "{error:?}");
     assert!(
-        error.to_string().contains("has version 1000, and this tillgate knows versions up to 6"),
+        error.to_string().contains("has version 1000, and this tillgate knows versions up to 7"),
         "{error}"
     );
     assert_eq!(std::fs::read(&file.path).unwrap(), before);
