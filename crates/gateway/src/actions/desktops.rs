@@ -5,7 +5,8 @@
 //!
 //! News wait as frames. What became of a payment does not: only that there is something waits ([`Due`]), and the desktop's task
 //! reads it from the store when its turn comes. So nothing is lost with a connection, and nobody is told what is no longer so.
-//! While it is on its way to a socket it is claimed, so that of two connections of one desktop only one is told.
+//! While it is on its way to a socket it is claimed, so that of two connections of one desktop only one is told; unless the other
+//! one is newer, for then the first may be dead without anybody knowing it yet.
 //!
 //! What stays true: a connection is found by its ID, by its identity and by its groups, or by none of them; and it is in the
 //! list exactly as long as its [`DesktopHandle`] lives, unless another took its place before. When one goes that may have
@@ -123,8 +124,8 @@ pub(crate) enum Owing {
 struct Claim {
     connection: ConnectionId,
     edition: Edition,
-    /// It is on the socket: it stays claimed until that is in the store, whatever becomes of the connection.
-    is_written: bool,
+    /// The desktop has it: it stays claimed until that is in the store, whatever becomes of the connection.
+    has_arrived: bool,
 }
 
 /// Why the gateway ends a desktop's connection that broke no rule.
@@ -250,21 +251,26 @@ impl Desktops {
         lock(&self.inner).connections.contains_key(connection)
     }
 
-    /// Something is owed to this desktop: those of `askers` that are here are told, and if none of them is the desktop itself,
-    /// its newest connection. With none at all it waits in the store.
+    /// Something is owed to this desktop: its newest connection is told, for an older one may be dead without anybody knowing it
+    /// yet; and those of `askers` that are here. Of a desktop without a device ID those alone. With none at all it waits in the
+    /// store.
     pub(crate) fn owe(&self, desktop: &Identity, askers: &[ConnectionId], due: &Due) {
         let mut told = Vec::new();
         let inner = lock(&self.inner);
-        let mut is_owed = true;
+        let newest = match desktop.device {
+            Some(_) => inner.identities.get(desktop).and_then(|entries| entries.last()).cloned(),
+            None => None,
+        };
+        let mut is_owed = newest.is_none();
         for entry in askers.iter().filter_map(|asker| inner.connections.get(asker)) {
+            if newest.as_ref().is_some_and(|newest| Arc::ptr_eq(newest, entry)) {
+                continue;
+            }
             let why = if is_owed && entry.desktop.identity == *desktop { Why::Owed } else { Why::Asked };
             is_owed &= why != Why::Owed;
             told.push((entry.clone(), why));
         }
-        if is_owed && desktop.device.is_some() {
-            let newest = inner.identities.get(desktop).and_then(|entries| entries.last());
-            told.extend(newest.map(|entry| (entry.clone(), Why::Owed)));
-        }
+        told.extend(newest.map(|entry| (entry, Why::Owed)));
         drop(inner);
         for (entry, why) in told {
             entry.push_due(Due { why, ..due.clone() });
@@ -280,7 +286,8 @@ impl Desktops {
     }
 
     /// Takes the right to tell this edition of a transaction that `asker` has asked for. False when it is told already, or is
-    /// on its way to another connection, or will be since its asker is here.
+    /// on its way to another connection, or will be since its asker is here. A newer connection of the same desktop takes it
+    /// from an older one that has not shown that it has it.
     pub(crate) fn claim(
         &self,
         connection: &ConnectionId,
@@ -289,23 +296,27 @@ impl Desktops {
         edition: Edition,
     ) -> bool {
         let mut inner = lock(&self.inner);
-        let is_anothers =
-            asker.is_some_and(|asker| asker != connection && inner.connections.contains_key(asker));
-        let is_claimed = inner.claims.get(&transaction).is_some_and(|claim| claim.edition >= edition);
+        let is_anothers = asker.is_some_and(|asker| {
+            asker != connection && inner.connections.contains_key(asker) && !inner.is_newer(connection, asker)
+        });
+        let is_claimed = inner.claims.get(&transaction).is_some_and(|claim| {
+            let may_take = !claim.has_arrived && inner.is_newer(connection, &claim.connection);
+            claim.edition > edition || (claim.edition == edition && !may_take)
+        });
         if is_anothers || is_claimed {
             return false;
         }
-        let claim = Claim { connection: connection.clone(), edition, is_written: false };
+        let claim = Claim { connection: connection.clone(), edition, has_arrived: false };
         inner.claims.insert(transaction, claim);
         true
     }
 
-    /// What was claimed is on the socket.
-    pub(crate) fn note_written(&self, transaction: TransactionSeq, edition: Edition) {
+    /// The desktop has what was claimed.
+    pub(crate) fn note_arrived(&self, transaction: TransactionSeq, edition: Edition) {
         if let Some(claim) = lock(&self.inner).claims.get_mut(&transaction)
             && claim.edition == edition
         {
-            claim.is_written = true;
+            claim.has_arrived = true;
         }
     }
 
@@ -327,6 +338,18 @@ impl Inner {
             let members = self.groups.entry((company.clone(), group.clone())).or_default();
             members.insert(connection.clone(), entry.clone());
         }
+    }
+
+    /// Whether both are connections of one desktop that has a device ID, and `this` was opened later.
+    fn is_newer(&self, this: &ConnectionId, that: &ConnectionId) -> bool {
+        let Some(identity) = self.connections.get(this).map(|entry| &entry.desktop.identity) else {
+            return false;
+        };
+        let Some(entries) = self.identities.get(identity).filter(|_| identity.device.is_some()) else {
+            return false;
+        };
+        let at = |which: &ConnectionId| entries.iter().position(|entry| entry.desktop.connection == *which);
+        matches!((at(this), at(that)), (Some(this), Some(that)) if this > that)
     }
 
     /// Takes it out wherever it is, if it is.
@@ -483,7 +506,7 @@ impl Drop for DesktopHandle {
         let Desktop { connection, identity, .. } = &self.entry.desktop;
         let mut inner = lock(&self.desktops.inner);
         inner.remove(&self.entry);
-        inner.claims.retain(|_, claim| claim.connection != *connection || claim.is_written);
+        inner.claims.retain(|_, claim| claim.connection != *connection || claim.has_arrived);
         let others = match identity.device {
             Some(_) => inner.identities.get(identity).cloned().unwrap_or_default(),
             None => Vec::new(),

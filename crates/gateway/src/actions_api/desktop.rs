@@ -2,7 +2,12 @@
 //!
 //! Nothing that takes time is done between two frames: a payment is begun by a task of its own, and what is read from the
 //! store for this desktop is read while its socket is read too.
+//!
+//! That a socket takes a result says nothing: the other end may be gone, and that is noticed up to 40 s later. So a ping goes
+//! after it, and only what came before a ping that was answered counts as told. Until then it is owed, to this desktop's next
+//! connection too.
 
+use std::collections::VecDeque;
 use std::future::Future;
 use std::pin::Pin;
 use std::sync::Arc;
@@ -12,13 +17,14 @@ use axum::extract::ws::WebSocket;
 use futures_util::future::join_all;
 use relay::actions::{ClientError, ErrorPace, FromClient, ToClient};
 use relay::{Heartbeat, LinkAction, Liveness, Now};
-use tokio::sync::Semaphore;
+use tokio::sync::{Semaphore, oneshot};
+use tokio::task::JoinHandle;
 use tokio::time::sleep_until;
 
 use super::closing::{Closing, displaced};
 use super::{ActionsApi, Visitor, pay};
 use crate::actions::desktops::{Desktop, DesktopHandle, DesktopOrder, Farewell, Identity};
-use crate::actions::payments::tell::Words;
+use crate::actions::payments::tell::{Slip, Words};
 use crate::clock::rfc3339;
 use crate::http::listener::Slot;
 use crate::http::socket::{Received, Socket};
@@ -32,6 +38,13 @@ const LISTS_MAX: usize = 16;
 
 /// How long what is on its way to a desktop may take when the gateway stops.
 const LAST_WORDS_MAX: Duration = Duration::from_secs(1);
+
+/// Results that were written and are not known to have arrived: some bytes each. As many as may be due to one desktop, so that
+/// only one is closed as too slow that answers no pings.
+const IN_FLIGHT_MAX: usize = 4_096;
+
+/// How long what comes after a page of results may wait for it to arrive.
+const ARRIVAL_MAX: Duration = Duration::from_secs(10);
 
 /// What a client hears that asks too often. Ours, like the next two: the page has no words for it.
 const TOO_OFTEN: &str = "Too many requests with this API key (limit requests_per_second). This one has begun nothing: send it again later.";
@@ -71,6 +84,9 @@ pub(super) fn serve(api: Arc<ActionsApi>, visitor: Visitor, slot: Slot, socket: 
         pace: ErrorPace::default(),
         beginnings: Arc::new(Semaphore::new(BEGINNINGS_MAX)),
         errand: None,
+        in_flight: VecDeque::new(),
+        pings: 0,
+        page: None,
         list: None,
         lists_wanted: 0,
         socket,
@@ -89,6 +105,11 @@ struct Session {
     beginnings: Arc<Semaphore>,
     /// What is being looked up for it.
     errand: Option<Errand>,
+    /// Written, and not known to have arrived; each with the number of the ping that came after it.
+    in_flight: VecDeque<(u64, Slip)>,
+    pings: u64,
+    /// Who waits until nothing is in flight.
+    page: Option<oneshot::Sender<Vec<JoinHandle<()>>>>,
     /// A list of terminals that is being made, and how many are to be made yet.
     list: Option<Pin<Box<dyn Future<Output = ToClient> + Send>>>,
     lists_wanted: usize,
@@ -168,16 +189,24 @@ impl Session {
         }
     }
 
-    /// A result that is on its way goes out before the connection ends.
+    /// A result that is on its way goes out before the connection ends, and is seen to arrive.
     async fn last_words(&mut self) -> Result<(), Closing> {
         loop {
             self.write_what_is_due().await?;
             self.start_errand();
-            if self.errand.is_none() {
+            if self.errand.is_none() && self.in_flight.is_empty() {
                 return Ok(());
             }
-            let found = brought(&mut self.errand).await;
-            self.tell(found).await?;
+            let input = tokio::select! {
+                received = self.socket.receive() => Input::Received(received),
+                found = brought(&mut self.errand) => Input::Found(found),
+            };
+            match input {
+                Input::Found(found) => self.tell(found).await?,
+                Input::Received(Received::Answer(number)) => self.note_arrival(number),
+                Input::Received(Received::Gone | Received::TooLarge) => return Err(Closing::Normal),
+                _ => {} // Nothing more is begun.
+            }
         }
     }
 
@@ -190,6 +219,10 @@ impl Session {
             },
             Received::Binary => self.refuse(ClientError::INVALID_JSON).await,
             Received::Alive => Ok(()),
+            Received::Answer(number) => {
+                self.note_arrival(number);
+                Ok(())
+            }
             Received::TooLarge => Err(Closing::TooLarge),
             Received::Gone => Err(Closing::Normal),
         }
@@ -306,19 +339,47 @@ impl Session {
             self.handle.look_again();
             return Ok(());
         };
-        let mut notes = Vec::new();
+        let number = self.pings.saturating_add(1);
+        let before = self.in_flight.len();
         for word in words {
+            if self.in_flight.len() >= IN_FLIGHT_MAX {
+                return Err(Closing::TooSlow);
+            }
             self.socket.write(word.frame.clone()).await?;
-            // By a task of its own, so that it comes to its end whatever becomes of this socket.
-            notes.push(self.api.tasks.spawn(self.api.payments.told(word)));
+            self.in_flight.extend(word.slip.map(|slip| (number, slip)));
+        }
+        if self.in_flight.len() > before {
+            self.pings = number;
+            self.socket.ping_with(number).await?;
         }
         if is_more {
+            let (sender, arrived) = oneshot::channel();
+            self.page = Some(sender);
             self.errand = Some(Box::pin(async move {
-                join_all(notes).await;
+                if let Ok(Ok(notes)) = tokio::time::timeout(ARRIVAL_MAX, arrived).await {
+                    join_all(notes).await;
+                }
                 Found::Noted
             }));
         }
         Ok(())
+    }
+
+    /// What was written before the ping that this answers has arrived: a client answers in order, and may leave out all but the
+    /// last.
+    fn note_arrival(&mut self, number: u64) {
+        let mut notes = Vec::new();
+        while self.in_flight.front().is_some_and(|(ping, _)| *ping <= number) {
+            let Some((_, slip)) = self.in_flight.pop_front() else { break };
+            // By a task of its own, so that it comes to its end whatever becomes of this socket.
+            notes.push(self.api.tasks.spawn(self.api.payments.told(slip)));
+        }
+        if self.in_flight.is_empty() {
+            self.in_flight = VecDeque::new(); // Most desktops are idle.
+            if let Some(page) = self.page.take() {
+                let _ = page.send(notes); // Who waits may have given up.
+            }
+        }
     }
 
     /// Writes whatever was left for this socket.

@@ -177,7 +177,7 @@ impl Session {
         match received {
             Received::Text(text) => port.handle_text(now, &text),
             Received::Binary => port.handle_error(now, ClientError::INVALID_JSON),
-            Received::Alive => {}
+            Received::Alive | Received::Answer(_) => {}
             Received::TooLarge => return Err(Closing::TooLarge),
             Received::Gone => return Err(Closing::Normal),
         }

@@ -63,8 +63,10 @@ pub(crate) enum Received {
     Text(Bytes),
     /// A binary frame.
     Binary,
-    /// A ping, which is answered, or the answer to one.
+    /// A ping, which is answered, or the answer to one without a number.
     Alive,
+    /// The answer to the [ping with this number](Socket::ping_with): what was written before it has arrived.
+    Answer(u64),
     /// More than it may send; nothing follows.
     TooLarge,
     /// It has closed, or is lost; nothing follows.
@@ -103,7 +105,11 @@ impl Socket {
         match self.inner.recv().await {
             Some(Ok(Message::Text(text))) => Received::Text(text.into()),
             Some(Ok(Message::Binary(_))) => Received::Binary,
-            Some(Ok(Message::Ping(_) | Message::Pong(_))) => Received::Alive,
+            Some(Ok(Message::Ping(_))) => Received::Alive,
+            Some(Ok(Message::Pong(payload))) => match <[u8; 8]>::try_from(&payload[..]) {
+                Ok(number) => Received::Answer(u64::from_be_bytes(number)),
+                Err(_) => Received::Alive,
+            },
             Some(Err(error)) if is_too_large(&error) => Received::TooLarge,
             Some(Ok(Message::Close(_)) | Err(_)) | None => Received::Gone,
         }
@@ -125,6 +131,14 @@ impl Socket {
     /// [`WriteError`].
     pub(crate) fn ping(&mut self) -> impl Future<Output = Result<(), WriteError>> + Send {
         self.send(Some(Message::Ping(Bytes::new())))
+    }
+
+    /// Writes a ping whose answer says that it is one to this ping: [`Received::Answer`].
+    ///
+    /// # Errors
+    /// [`WriteError`].
+    pub(crate) fn ping_with(&mut self, number: u64) -> impl Future<Output = Result<(), WriteError>> + Send {
+        self.send(Some(Message::Ping(Bytes::copy_from_slice(&number.to_be_bytes()))))
     }
 
     fn send(&mut self, message: Option<Message>) -> impl Future<Output = Result<(), WriteError>> + Send {

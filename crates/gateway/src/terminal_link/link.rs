@@ -172,7 +172,7 @@ impl Session {
                 Ok(())
             }
             Received::Binary => Err(self.link.handle_binary(now)),
-            Received::Alive => {
+            Received::Alive | Received::Answer(_) => {
                 self.link.handle_alive(now);
                 Ok(())
             }

@@ -68,6 +68,11 @@ impl Desktop {
         self.send(&frame.to_string()).await;
     }
 
+    /// Returns once something was written to it, which stays unread.
+    pub(crate) async fn until_written(&self) {
+        timeout(SOON, self.socket.get_ref().peek(&mut [0])).await.expect("something is written").unwrap();
+    }
+
     /// The next frame.
     pub(crate) async fn next(&mut self) -> Value {
         self.next_or_close().await.unwrap_or_else(|closed| panic!("closed: {closed:?}"))

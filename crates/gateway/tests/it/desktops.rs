@@ -227,6 +227,34 @@ async fn until_ended(gateway: &TestGateway, message: &serde_json::Value) {
 }
 
 #[tokio::test]
+async fn a_result_that_was_written_to_a_dead_connection_comes_on_the_next_one() {
+    let gateway = TestGateway::new().await;
+    let mut terminal = ScriptedTerminal::connect(&gateway, POI).await;
+    let key = desktop_key(&gateway, &["STORE_A"]).await;
+    // From here on it does as if its network were gone: it reads nothing, answers nothing, and does not end.
+    let mut dead = Desktop::connect(&gateway, &key, Some("till-1")).await;
+    dead.pay(POI, "T-1").await;
+    dead.pay(POI, "T-2").await;
+    let (first, second) = (terminal.delivered().await, terminal.delivered().await);
+    terminal.received(&first).await;
+    terminal.received(&second).await;
+    terminal.succeed(&first).await;
+    dead.until_written().await;
+    let mut next = Desktop::connect(&gateway, &key, Some("till-1")).await;
+    let told = next.completed().await;
+    assert_eq!(told["status"], "SUCCESS");
+    // What comes now comes here, though the other one has asked for it and stands.
+    terminal.succeed(&second).await;
+    let later = next.completed().await;
+    assert_ne!(later["transactionId"], told["transactionId"]);
+    next.has_nothing().await;
+    // It has shown that it has them: nobody is told once more.
+    drop((dead, next));
+    Desktop::connect(&gateway, &key, Some("till-1")).await.has_nothing().await;
+    gateway.stop().await;
+}
+
+#[tokio::test]
 async fn a_desktop_without_identity_is_told_nothing_later_and_may_ask_again() {
     let gateway = TestGateway::new().await;
     let mut terminal = ScriptedTerminal::connect(&gateway, POI).await;

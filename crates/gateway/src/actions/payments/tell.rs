@@ -22,14 +22,22 @@ const RETRY: Duration = Duration::from_secs(1);
 const VOID_REASON: &str =
     "The terminal's success came after the desktop was told that the outcome is not known.";
 
-/// A frame about a transaction, to be written to the desktop's socket; then [`Payments::told`].
+/// A frame about a transaction, to be written to the desktop's socket; once the desktop has it, [`Payments::told`].
 #[derive(Debug)]
 pub(crate) struct Word {
     /// The frame.
     pub(crate) frame: Bytes,
-    /// What is to be noted once it is written; none for one that its desktop was told before.
-    slip: Option<(TransactionSeq, Edition)>,
+    /// What is to be noted once it has arrived; none for one that its desktop was told before.
+    pub(crate) slip: Option<Slip>,
+    /// Until it is written.
     _held: Option<Arc<Held>>,
+}
+
+/// Says which word it was.
+#[derive(Debug)]
+pub(crate) struct Slip {
+    transaction: TransactionSeq,
+    edition: Edition,
 }
 
 /// What a desktop's task has to write, and what comes after it.
@@ -64,18 +72,15 @@ impl Payments {
         }
     }
 
-    /// A word is on the socket. The note is on its way when this returns, and in the store when what it returns ends.
-    pub(crate) fn told(self: &Arc<Self>, word: Word) -> impl Future<Output = ()> + Send + use<> {
-        let note = word.slip.map(|(transaction, edition)| {
-            self.desktops.note_written(transaction, edition);
-            let at = self.presence.clock().now().wall;
-            (transaction, edition, self.store.note_transaction_told(transaction, edition, at))
-        });
+    /// A desktop has shown that it has a word. The note is on its way when this returns, and in the store when what it returns
+    /// ends.
+    pub(crate) fn told(self: &Arc<Self>, slip: Slip) -> impl Future<Output = ()> + Send + use<> {
+        let Slip { transaction, edition } = slip;
+        self.desktops.note_arrived(transaction, edition);
+        let at = self.presence.clock().now().wall;
+        let note = self.store.note_transaction_told(transaction, edition, at);
         let payments = self.clone();
-        async move {
-            let Some((transaction, edition, note)) = note else { return };
-            payments.noted(transaction, edition, note).await;
-        }
+        async move { payments.noted(transaction, edition, note).await }
     }
 
     async fn noted(&self, transaction: TransactionSeq, edition: Edition, note: Pending<()>) {
@@ -127,7 +132,7 @@ impl Payments {
         if !self.desktops.claim(&desktop.connection, asker, row.seq, row.edition) {
             return Ok(None);
         }
-        Ok(Some(Word { frame, slip: Some((row.seq, row.edition)), _held: held }))
+        Ok(Some(Word { frame, slip: Some(Slip { transaction: row.seq, edition: row.edition }), _held: held }))
     }
 
     /// The answer to a repeated request. Who asks for a success has read it, so that it is not voided any more (E25).
@@ -150,7 +155,7 @@ impl Payments {
         let is_claimed = is_own
             && row.told.is_none()
             && self.desktops.claim(&desktop.connection, Some(&desktop.connection), row.seq, row.edition);
-        let slip = is_claimed.then_some((row.seq, row.edition));
+        let slip = is_claimed.then_some(Slip { transaction: row.seq, edition: row.edition });
         Ok(Some(Word { frame, slip, _held: due.held.clone() }))
     }
 
