@@ -8,7 +8,7 @@ import { readFileSync } from "node:fs";
 import { after, test as define } from "node:test";
 import { setTimeout as wait } from "node:timers/promises";
 
-import WebSocket from "ws";
+import WebSocket, { WebSocketServer } from "ws";
 
 import { Desktop, Duplicate, Refused, RequestError } from "./desktop.mjs";
 
@@ -88,6 +88,56 @@ test("the program lists terminals, pays, and says why a payment was declined", a
   const declined = await pos(TERMINAL, "11.24", "EUR");
   assert.equal(declined.code, 1, declined.out + declined.err);
   assert.match(declined.out, /: not paid, FAILED \S+: .*NOT_ENOUGH_BALANCE/);
+});
+
+test("the program says how it is used, and in one line what is wrong", async () => {
+  const help = await pos("--help");
+  assert.equal(help.code, 0, help.err);
+  for (const word of ["--ready-file", "--device-id", "--wait"]) assert.ok(help.out.includes(word), word);
+  const unknown = await pos("--nonsense");
+  assert.equal(unknown.code, 2);
+  assert.doesNotMatch(unknown.err, /^ +at /m);
+
+  const child = spawn(process.execPath, ["pos.mjs"], { stdio: "pipe", env: { ...process.env, TILLGATE_URL: url, TILLGATE_API_KEY: "wrong" } });
+  let err = "";
+  child.stderr.on("data", (text) => (err += text));
+  const [code] = await once(child, "close");
+  assert.equal(code, 2);
+  assert.match(err, /^401: This API key is not valid[^\n]*\n$/);
+});
+
+test("an outcome that is not known is said to be, until it becomes known", async () => {
+  const gateway = new WebSocketServer({ port: 0 });
+  open.add(gateway);
+  await once(gateway, "listening");
+  gateway.on("connection", (socket) =>
+    socket.on("message", (data) => {
+      const { action, terminalId, paymentRequest } = JSON.parse(data);
+      const say = (frame) => socket.send(JSON.stringify(frame));
+      if (action === "ping") return say({ action: "pong" });
+      const { transactionId } = paymentRequest;
+      const paymentResponse = { transactionId, status: "FAILED", errorCode: "TERMINAL_UNREACHABLE", errorMessage: "away" };
+      say({ action: "paymentComplete", terminalId, paymentResponse });
+      if (terminalId === "PAID") say({ action: "paymentComplete", late: true, paymentResponse: { transactionId, status: "SUCCESS" } });
+      if (terminalId === "VOIDED") say({ action: "paymentVoided", transactionId, voidReason: "too late" });
+    }),
+  );
+  const env = { ...process.env, TILLGATE_URL: `ws://127.0.0.1:${gateway.address().port}`, TILLGATE_API_KEY: "key" };
+  for (const [words, exit, last] of [
+    [["AWAY"], 4, /NOT KNOWN/],
+    [["AWAY", "--wait", "0.1"], 4, /still NOT KNOWN$/],
+    [["PAID", "--wait", "20"], 0, /: paid/],
+    [["VOIDED", "--wait", "20"], 1, /given back/],
+  ]) {
+    const [terminal, ...options] = words;
+    const child = spawn(process.execPath, ["pos.mjs", ...options, terminal, "1.00"], { stdio: "pipe", env });
+    let out = "";
+    child.stdout.on("data", (text) => (out += text));
+    const [code] = await once(child, "close");
+    assert.equal(code, exit, out);
+    assert.match(out, /NOT KNOWN/);
+    assert.match(out.trimEnd(), last);
+  }
 });
 
 test("an error rejects what was asked, and the connection stays", async () => {
