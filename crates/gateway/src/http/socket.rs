@@ -168,7 +168,8 @@ impl Socket {
         }
     }
 
-    /// Closes it, and waits a moment for the client's own close. `reason` has at most 123 bytes.
+    /// Closes it, and waits a moment for the client's own close. A client that has closed first gets the answer to that instead.
+    /// `reason` has at most 123 bytes.
     pub(crate) fn close(
         mut self,
         code: u16,
@@ -177,10 +178,10 @@ impl Socket {
         let frame = CloseFrame { code, reason: reason.into() };
         Box::pin(async move {
             let farewell = async {
-                if self.inner.send(Message::Close(Some(frame))).await.is_ok() {
-                    // Nothing more is read from it but its own close.
-                    while let Some(Ok(_)) = self.inner.recv().await {}
-                }
+                // After the client's own close nothing more is sent: the answer to it is made already, and written as soon as the
+                // socket is read on. Nothing more is read from it but its close.
+                let _ = self.inner.send(Message::Close(Some(frame))).await;
+                while let Some(Ok(_)) = self.inner.recv().await {}
             };
             let _ = timeout(FAREWELL_MAX, farewell).await;
         })

@@ -11,6 +11,7 @@ mod actions_terminals;
 mod boarding;
 mod card_data;
 mod classic_answers;
+mod closes;
 mod cloud_device;
 mod connected_terminals;
 mod desktop;
