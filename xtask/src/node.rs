@@ -1,5 +1,5 @@
 //! Programs in Node against a running `tillgate demo`: the official library, over HTTPS, with the demo's CA trusted and
-//! nothing switched off; and the example of a POS on the Actions API.
+//! nothing switched off; and the example of a POS on the Actions API, with its page in Chromium.
 //!
 //! The tests are in `clients/node/` and `examples/actions-pos/`. They run from copies below `target/`, beside the packages that
 //! npm puts there, so that nothing is installed into the checkout itself.
@@ -85,13 +85,14 @@ fn install(workspace: &Workspace, log: &Log, source: &Path, folder: &Path) -> Re
     let mut packages = NPM_FILES.map(str::to_owned).to_vec();
     for entry in fs::read_dir(folder).with_context(|| cannot("read", folder))? {
         let path = entry?.path();
-        if path.extension().is_some_and(|extension| extension == "mjs") {
+        if is_source(&path) {
             fs::remove_file(&path).with_context(|| cannot("remove", &path))?;
         }
     }
     for entry in fs::read_dir(source).with_context(|| cannot("read", source))? {
-        let name = entry?.file_name();
-        packages.extend(name.into_string().ok().filter(|name| name.ends_with(".mjs")));
+        let path = entry?.path();
+        let name = path.file_name().and_then(|name| name.to_str()).filter(|_| is_source(&path));
+        packages.extend(name.map(str::to_owned));
     }
     for name in packages {
         let from = source.join(name.as_str());
@@ -110,6 +111,11 @@ fn install(workspace: &Workspace, log: &Log, source: &Path, folder: &Path) -> Re
         source.display()
     );
     fs::write(&installed, wanted).with_context(|| cannot("write", &installed))
+}
+
+/// Whether it is a program or a page.
+fn is_source(path: &Path) -> bool {
+    path.extension().is_some_and(|extension| extension == "mjs" || extension == "html")
 }
 
 /// A running `tillgate demo` on ports that were free. It is told to end when this is dropped.

@@ -44,7 +44,7 @@ pub(crate) enum Suite {
     Simulation,
     /// Each deliberate fault does harm, and the simulator finds those of the rules
     Mutants,
-    /// The official Node library and the example of an Actions POS get along with a running demo
+    /// The official Node library and the example of an Actions POS, its page in a browser too, get along with a running demo
     Node,
 }
 
@@ -88,7 +88,7 @@ impl Suite {
             Suite::Tests | Suite::Doctests | Suite::Docs | Suite::Simulation | Suite::Mutants => {
                 &[Tool::CCompiler, Tool::Make]
             }
-            Suite::Node => &[Tool::CCompiler, Tool::Make, Tool::Node],
+            Suite::Node => &[Tool::CCompiler, Tool::Make, Tool::Node, Tool::Chromium],
         }
     }
 

@@ -24,6 +24,8 @@ pub(crate) enum Tool {
     Make,
     /// Node with its test runner, and npm.
     Node,
+    /// The browser that shows pages without a window.
+    Chromium,
     /// LLVM's tools of [`LLVM_VERSION`].
     Llvm,
 }
@@ -40,6 +42,7 @@ impl Tool {
             Tool::CCompiler => install_debian_packages(&["gcc", "libc6-dev"], workspace, log),
             Tool::Make => install_debian_packages(&["make"], workspace, log),
             Tool::Node => install_debian_packages(&["nodejs", "npm"], workspace, log),
+            Tool::Chromium => install_debian_packages(&["chromium"], workspace, log),
             Tool::Llvm => install_debian_packages(&[&format!("llvm-{LLVM_VERSION}")], workspace, log),
         };
         let name = self.name();
@@ -56,6 +59,7 @@ impl Tool {
             Tool::CCompiler => "a C compiler",
             Tool::Make => "make",
             Tool::Node => "Node with npm",
+            Tool::Chromium => "Chromium",
             Tool::Llvm => "llvm-cov",
         }
     }
@@ -68,6 +72,7 @@ impl Tool {
             Tool::Make => version_of(workspace, "make"),
             Tool::Node if !is_there(&mut version_of(workspace, "node")) => return false,
             Tool::Node => version_of(workspace, "npm"),
+            Tool::Chromium => version_of(workspace, "chromium"),
             Tool::Llvm => version_of(workspace, &LlvmTool::Cov.of_debian()),
         };
         is_there(&mut command)
