@@ -17,6 +17,7 @@ use tokio_util::sync::{CancellationToken, DropGuard};
 use tokio_util::task::TaskTracker;
 
 use crate::access::{Access, Passes};
+use crate::actions::deliveries::Deliveries;
 use crate::actions::desktops::{Desktops, PerIdentity};
 use crate::actions::payments::Payments;
 use crate::actions::terminals::Terminals;
@@ -228,7 +229,7 @@ fn build(
     let actions = ActionsApi {
         access: access.clone(),
         passes,
-        store: store.clone(),
+        deliveries: Arc::new(Deliveries::new(store.clone(), boarding.clone(), clock)),
         directory: directory.clone(),
         presence: presence.clone(),
         terminals: terminals.clone(),

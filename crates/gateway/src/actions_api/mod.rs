@@ -20,20 +20,20 @@ use tokio_util::task::TaskTracker;
 pub(crate) use http::ActionsHttp;
 
 use crate::access::{Access, Caller, Pass, Passes};
+use crate::actions::deliveries::Deliveries;
 use crate::actions::payments::Payments;
 use crate::actions::terminals::Terminals;
 use crate::config::ActionsSettings;
 use crate::fleet::Directory;
 use crate::http::peer::Proxies;
 use crate::presence::Presence;
-use crate::store::Store;
 use crate::store::actions::{ActionsDeviceId, Group};
 
 /// What the endpoints of the Actions API use.
 pub(crate) struct ActionsApi {
     pub(crate) access: Arc<Access>,
     pub(crate) passes: Arc<Passes>,
-    pub(crate) store: Arc<dyn Store>,
+    pub(crate) deliveries: Arc<Deliveries>,
     pub(crate) directory: Arc<Directory>,
     pub(crate) presence: Arc<Presence>,
     pub(crate) terminals: Arc<Terminals>,

@@ -11,41 +11,26 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use axum::extract::ws::WebSocket;
-use bytes::Bytes;
-use nexo::{MessageCategory, Request};
-use relay::actions::{
-    Asked, ClientError, Known, Opening, Port, PortOrder, PortSetup, SALE_ID, ToClient, TransactionId, VoidAsk,
-};
+use relay::actions::{ClientError, Opening, Port, PortOrder, PortSetup, ToClient};
 use relay::exchange::{Arrival, LinkOrder};
-use relay::ledger::IDENTITY_HOURS;
-use relay::{
-    ConnectionId, Deliver, Heartbeat, LinkAction, Liveness, Now, Placement, ProcessId, Settings, ToTerminal,
-    Welcome,
-};
+use relay::{Heartbeat, LinkAction, Liveness, Now, Placement, ProcessId, Settings, ToTerminal, Welcome};
 use tokio::time::{Sleep, sleep_until, timeout};
+use tokio_util::sync::CancellationToken;
 
 use super::closing::{Closing, displaced};
 use super::{ActionsApi, Visitor};
+use crate::actions::deliveries::Unanswered;
 use crate::actions::terminals::Connected;
 use crate::clock::rfc3339;
 use crate::http::listener::Slot;
 use crate::http::socket::{ALARM_MAX, Received, Socket};
-use crate::ids::{self, TerminalToken};
+use crate::ids;
 use crate::presence::LinkHandle;
-use crate::store::actions::{ActionsTerminal, RequestFilter};
-use crate::store::{Pending, Place, TokenHash};
-
-/// How long the store may take to say what a terminal may have; then the socket is closed (4503), and the terminal comes again.
-const STORE_MAX: Duration = Duration::from_secs(10);
-
-/// How long it may take to say what a desktop asked for. Then the terminal is sent what the nexo request says of it.
-const ASKED_MAX: Duration = Duration::from_secs(2);
+use crate::store::Place;
+use crate::store::actions::ActionsTerminal;
 
 /// How long it may take to tell a displaced socket why it ends.
 const LAST_WORDS_MAX: Duration = Duration::from_secs(1);
-
-/// For how long a terminal may speak of a payment.
-const REMEMBERED: Duration = Duration::from_secs(IDENTITY_HOURS.unsigned_abs() * 3600);
 
 /// One socket from its upgrade to its end. What it does is decided by [`Port`] and by the terminal's desk.
 pub(super) fn serve(
@@ -127,7 +112,7 @@ impl Session {
 
     /// Until the socket ends; says why.
     async fn run(&mut self) -> Result<std::convert::Infallible, Closing> {
-        let boarded = self.ask(self.api.store.boarded(&self.terminal.poi)).await?;
+        let boarded = ask(&self.api.stopping, self.api.deliveries.boarded(&self.terminal.poi)).await?;
         let mut stored = boarded.as_ref().map_or(0, |boarded| boarded.attempt);
         let setup = PortSetup {
             plain_journal: Port::plain_journal(self.visitor.caller.credential.as_str()),
@@ -205,7 +190,8 @@ impl Session {
         match order {
             LinkOrder::Frame(ToTerminal::Welcome(_)) => port.handle_welcome(self.now()),
             LinkOrder::Frame(ToTerminal::Deliver(deliver)) => {
-                let asked = self.asked(&deliver).await;
+                let (company, poi) = (&self.visitor.caller.company, &self.terminal.poi);
+                let asked = self.api.deliveries.asked(company, poi, &deliver).await;
                 port.handle_deliver(self.now(), deliver, asked);
             }
             LinkOrder::Frame(ToTerminal::Recorded { delivery, problem }) => {
@@ -222,7 +208,8 @@ impl Session {
     async fn obey(&mut self, port: &mut Port, order: PortOrder, stored: &mut u64) -> Result<(), Closing> {
         match order {
             PortOrder::Look(names) => {
-                let known = self.look(names).await?;
+                let known =
+                    ask(&self.api.stopping, self.api.deliveries.known(&self.terminal.poi, names)).await?;
                 port.handle_found(self.now(), known);
             }
             PortOrder::Hello(opening) => self.introduce(opening, stored).await?,
@@ -253,30 +240,11 @@ impl Session {
         }
     }
 
-    /// The deliveries that the terminal may have, or may speak of.
-    async fn look(&mut self, names: Vec<TransactionId>) -> Result<Vec<Known>, Closing> {
-        let since = self.now().wall.minus(REMEMBERED);
-        let wanted =
-            (!names.is_empty()).then(|| -> RequestFilter { Box::new(move |request| bears(request, &names)) });
-        let found = self.ask(self.api.store.deliveries(&self.terminal.poi, since, wanted)).await?;
-        let known = found.into_iter().map(|delivery| Known {
-            desktop_id: delivery.connection.as_ref().map(|connection| connection.as_str().into()),
-            delivery: delivery.delivery,
-            message: delivery.request,
-            received: delivery.received,
-            standing: delivery.standing,
-        });
-        Ok(known.collect())
-    }
-
     /// Says `hello` in the terminal's stead, boarded anew if it has to be.
     async fn introduce(&mut self, opening: Opening, stored: &mut u64) -> Result<(), Closing> {
         if opening.is_new_journal {
-            // Nobody has the secret: the terminal's key has proved who it is.
-            let token = TokenHash(TerminalToken::fresh().sha256());
-            let journal = opening.journal.clone();
-            let boarded = self.api.store.board_actions(&self.terminal.poi, journal, token, self.now().wall);
-            let boarded = self.ask(boarded).await?.ok_or(Closing::KeyEnded)?;
+            let boarded = self.api.deliveries.board(&self.terminal.poi, opening.journal.clone());
+            let boarded = ask(&self.api.stopping, boarded).await?.ok_or(Closing::KeyEnded)?;
             *stored = boarded.attempt;
         }
         let now = self.now();
@@ -301,53 +269,6 @@ impl Session {
         Ok(())
     }
 
-    /// What a desktop has asked for, in its own words; none when no desktop has.
-    async fn asked(&mut self, deliver: &Deliver) -> Option<Asked> {
-        let request = Request::parse(deliver.message.clone()).ok()?;
-        let header = request.header();
-        if header.sale_id.as_str() != SALE_ID {
-            return None;
-        }
-        let (company, poi) = (&self.visitor.caller.company, &self.terminal.poi);
-        let found = self.api.store.transaction_of_service(company, poi, header.service_id.as_ref()?);
-        let transaction = match timeout(ASKED_MAX, found).await {
-            Ok(Ok(transaction)) => transaction?,
-            Ok(Err(error)) => {
-                tracing::error!(%error, delivery.id = %deliver.delivery, "a desktop's own words can't be read");
-                return None;
-            }
-            Err(_) => {
-                tracing::error!(delivery.id = %deliver.delivery, "a desktop's own words took too long to read");
-                return None;
-            }
-        };
-        // Without a connection, as over HTTP, the delivery's own name serves.
-        let connection = transaction.facts.connection.as_ref().map(ConnectionId::as_str);
-        Some(Asked {
-            desktop_id: connection.unwrap_or(deliver.delivery.as_str()).into(),
-            payment_request: transaction.facts.payment_request.bytes().clone(),
-        })
-    }
-
-    /// An answer of the store, unless that takes too long.
-    async fn ask<T>(&mut self, pclosing: Pending<T>) -> Result<T, Closing> {
-        let answer = tokio::select! {
-            answer = timeout(STORE_MAX, pclosing) => answer,
-            () = self.api.stopping.cancelled() => return Err(Closing::Stopping),
-        };
-        match answer {
-            Ok(Ok(answer)) => Ok(answer),
-            Ok(Err(error)) => {
-                tracing::error!(poi.id = %self.terminal.poi, %error, "an Actions terminal was closed because the store can't be used");
-                Err(Closing::Draining)
-            }
-            Err(_) => {
-                tracing::error!(poi.id = %self.terminal.poi, "an Actions terminal was closed because the store does not answer");
-                Err(Closing::Draining)
-            }
-        }
-    }
-
     fn merchant_account(&self) -> &str {
         self.terminal.group.place().merchant().map_or("", |merchant| merchant.as_str())
     }
@@ -357,14 +278,19 @@ impl Session {
     }
 }
 
-/// Whether a request is a payment or a void of one of these names.
-fn bears(request: &Bytes, names: &[TransactionId]) -> bool {
-    let Ok(request) = Request::parse(request.clone()) else { return false };
-    if request.header().category == MessageCategory::REVERSAL {
-        return VoidAsk::read(request).is_ok_and(|void| names.contains(void.transaction()));
-    }
-    let named = request.sale_transaction_id();
-    named.is_some_and(|named| names.iter().any(|name| name.as_str() == named.transaction_id))
+/// An answer that comes from the store.
+async fn ask<T>(
+    stopping: &CancellationToken,
+    answer: impl Future<Output = Result<T, Unanswered>>,
+) -> Result<T, Closing> {
+    let answer = tokio::select! {
+        answer = answer => answer,
+        () = stopping.cancelled() => return Err(Closing::Stopping),
+    };
+    answer.map_err(|error| {
+        tracing::error!(%error, "an Actions terminal is to come again");
+        Closing::Draining
+    })
 }
 
 enum Input {

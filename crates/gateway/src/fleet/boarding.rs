@@ -131,7 +131,6 @@ impl Boarding {
     ///
     /// # Errors
     /// [`StoreError`]; then its boarding stands as it was.
-    #[expect(dead_code, reason = "who uses it, the Actions API, is still to come")]
     pub(crate) async fn board_actions(
         &self,
         poi: &PoiId,
