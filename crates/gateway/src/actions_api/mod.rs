@@ -27,7 +27,7 @@ use crate::config::ActionsSettings;
 use crate::fleet::Directory;
 use crate::http::peer::Proxies;
 use crate::presence::Presence;
-use crate::store::actions::{ActionsDeviceId, Group};
+use crate::store::actions::{ActionsDeviceId, ActionsFacts, Group};
 
 /// What the endpoints of the Actions API use.
 pub(crate) struct ActionsApi {
@@ -69,4 +69,21 @@ impl ActionsApi {
     pub(crate) fn router(self) -> Router {
         Router::new().route("/v1", get(open::open)).with_state(Arc::new(self))
     }
+}
+
+/// `x-group-id` names a group that the API key is not for. The text is for whoever reads the client's log.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("x-group-id names no group of this API key. Its groups: {its}.")]
+pub(crate) struct OtherGroup {
+    /// What may be named, with commas between.
+    its: String,
+}
+
+/// The groups that a client wants: the one that its `x-group-id` names, or all of its key's.
+fn groups_named(facts: &ActionsFacts, id: Option<&str>) -> Result<Vec<Group>, OtherGroup> {
+    let Some(id) = id else { return Ok(facts.groups().to_vec()) };
+    facts.group_called(id).map(|group| vec![group.clone()]).ok_or_else(|| {
+        let its: Vec<_> = facts.groups().iter().map(Group::id).collect();
+        OtherGroup { its: its.join(", ") }
+    })
 }

@@ -22,7 +22,7 @@ use axum::http::{HeaderMap, StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use relay::FRAME_OVERHEAD;
 
-use super::{ActionsApi, Visitor, desktop, terminal};
+use super::{ActionsApi, OtherGroup, Visitor, desktop, groups_named, terminal};
 use crate::access::{Denied, Role};
 use crate::actions::terminals::LIST_LENGTH_MAX;
 use crate::config::ActionsSettings;
@@ -32,7 +32,7 @@ use crate::http::problem::Problem;
 use crate::http::socket::{FrameLimits, bounded};
 use crate::ids::ApiKey;
 use crate::store::KeyHash;
-use crate::store::actions::{ActionsDeviceId, ActionsFacts, ActionsTerminal, Group};
+use crate::store::actions::{ActionsDeviceId, ActionsFacts, ActionsTerminal};
 
 /// What a browser may offer besides its key, so that the key is not sent back.
 const SUBPROTOCOL: &str = "tillgate.actions.v1";
@@ -69,8 +69,8 @@ pub(super) enum Refusal {
     NoActions,
     #[error("Web pages of this origin may not connect. List it in origins in [actions].")]
     OtherOrigin,
-    #[error("x-group-id names no group of this API key. Its groups: {0}.")]
-    OtherGroup(String),
+    #[error(transparent)]
+    OtherGroup(#[from] OtherGroup),
     #[error("x-device-id: {0}.")]
     BadDevice(String),
     #[error(
@@ -136,7 +136,7 @@ impl ActionsApi {
             denied => Refusal::Denied(denied),
         })?;
         let facts = caller.actions.clone().ok_or(Refusal::NoActions)?;
-        let groups = shown.groups(&facts)?;
+        let groups = groups_named(&facts, shown.group.as_deref())?;
         let device = shown.device()?;
         let (role, device, kind) = match facts {
             ActionsFacts::Desktop { .. } => (Role::ActionsDesktop, device, Kind::Desktop),
@@ -233,14 +233,6 @@ impl Shown {
             true => Ok(key),
             false => Err(Refusal::OtherOrigin),
         }
-    }
-
-    fn groups(&self, facts: &ActionsFacts) -> Result<Vec<Group>, Refusal> {
-        let Some(id) = &self.group else { return Ok(facts.groups().to_vec()) };
-        facts.group_called(id).map(|group| vec![group.clone()]).ok_or_else(|| {
-            let ids: Vec<_> = facts.groups().iter().map(Group::id).collect();
-            Refusal::OtherGroup(ids.join(", "))
-        })
     }
 
     fn device(&self) -> Result<Option<ActionsDeviceId>, Refusal> {

@@ -18,8 +18,8 @@ use crate::store::{Pending, StoreError};
 /// How long until a look into the store that failed is tried again.
 const RETRY: Duration = Duration::from_secs(1);
 
-/// Why a payment was voided, for people.
-const VOID_REASON: &str =
+/// Why a payment was voided, for people: there is one reason.
+pub(crate) const VOID_REASON: &str =
     "The terminal's success came after the desktop was told that the outcome is not known.";
 
 /// A frame about a transaction, to be written to the desktop's socket; once the desktop has it, [`Payments::told`].

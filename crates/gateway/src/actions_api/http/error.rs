@@ -19,6 +19,7 @@ use relay::actions::{ClientError, ErrorKind, PaymentFailure};
 use serde::Serialize;
 use serde_json::value::RawValue;
 
+use super::super::OtherGroup;
 use super::signing::SigningError;
 use crate::access::{Denied, Role};
 use crate::http::body::BodyError;
@@ -44,8 +45,8 @@ pub(super) enum HttpError {
         "This API key is for no desktop of the Actions API. Make one with `tillgate key new --role actions-desktop`."
     )]
     NoDesktop,
-    #[error("x-group-id names no group of this API key. Its groups: {0}.")]
-    OtherGroup(String),
+    #[error(transparent)]
+    OtherGroup(#[from] OtherGroup),
     #[error("The terminal is in a group of your company that this API key may not use.")]
     TerminalOfOtherGroup,
     #[error("No terminal of this API key's groups is called that. GET /v1/terminals lists them.")]

@@ -25,6 +25,7 @@ use nexo::Kept;
 use relay::actions::TransactionId;
 use serde_json::value::RawValue;
 
+use super::groups_named;
 use crate::access::{Access, Caller, Role};
 use crate::actions::payments::Payments;
 use crate::actions::terminals::Terminals;
@@ -82,13 +83,7 @@ impl ActionsHttp {
             HttpError::Internal
         })?;
         let (body, name) = self.read(&parts, body, &secret).await?;
-        let groups = match text(&parts.headers, "x-group-id") {
-            None => facts.groups().to_vec(),
-            Some(id) => vec![facts.group_called(id).cloned().ok_or_else(|| {
-                let ids: Vec<_> = facts.groups().iter().map(Group::id).collect();
-                HttpError::OtherGroup(ids.join(", "))
-            })?],
-        };
+        let groups = groups_named(facts, text(&parts.headers, "x-group-id"))?;
         Ok(Taken { caller, groups, body, name })
     }
 

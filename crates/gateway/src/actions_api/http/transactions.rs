@@ -25,11 +25,8 @@ use serde_json::value::RawValue;
 
 use super::error::HttpError;
 use super::{ActionsHttp, raw};
+use crate::actions::payments::tell::VOID_REASON;
 use crate::store::actions::{Transaction, TransactionStatus, Void};
-
-/// Why a transaction is `VOIDED`: there is one reason.
-const VOID_REASON: &str =
-    "The terminal stayed away until this payment had been reported as FAILED, and then brought a success.";
 
 /// Answers with one of the credential's own. Whoever is shown a success has read it, so that it is not voided any more (E25).
 pub(super) async fn call(
