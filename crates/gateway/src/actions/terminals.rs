@@ -12,7 +12,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use nexo::PoiId;
 use relay::ConnectionId;
 use relay::actions::{
-    ClientError, RawJson, TerminalChange, TerminalInfo, TerminalPresence, TerminalStatusUpdate, ToClient,
+    RawJson, TerminalChange, TerminalInfo, TerminalPresence, TerminalStatusUpdate, ToClient,
 };
 
 use super::desktops::Desktops;
@@ -68,10 +68,30 @@ impl Target {
     /// The same one, if it is connected: a new payment needs that.
     ///
     /// # Errors
-    /// [`ClientError::TERMINAL_NOT_FOUND`].
-    pub(crate) fn connected(self) -> Result<Target, ClientError> {
-        if self.connection.is_some() { Ok(self) } else { Err(ClientError::TERMINAL_NOT_FOUND) }
+    /// [`NoTarget::NotConnected`].
+    pub(crate) fn connected(self) -> Result<Target, NoTarget> {
+        if self.connection.is_some() { Ok(self) } else { Err(NoTarget::NotConnected) }
     }
+}
+
+/// Why a desktop can't use the terminal that it names. Each surface says so in its own words.
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum NoTarget {
+    /// It is there, and not connected.
+    #[error("the terminal is not connected")]
+    NotConnected,
+    /// No connection of its company's terminals has this ID, or none any more.
+    #[error("there is no such connection")]
+    NoSuchConnection,
+    /// No terminal of its company is called that.
+    #[error("there is no such terminal")]
+    Unknown,
+    /// Its company's, and in none of its groups.
+    #[error("the terminal is in another group")]
+    OtherGroup,
+    /// The store can't be read.
+    #[error(transparent)]
+    Store(#[from] StoreError),
 }
 
 impl Terminals {
@@ -127,29 +147,17 @@ impl Terminals {
     /// of; and nothing of any other company.
     ///
     /// # Errors
-    /// What the desktop hears of it.
+    /// [`NoTarget`], but for [`NoTarget::NotConnected`].
     pub(crate) async fn resolve(
         &self,
         company: &CompanyCode,
         groups: &[Group],
         terminal_id: &str,
-    ) -> Result<Target, ClientError> {
-        self.find(company, groups, terminal_id).await.map_err(|error| {
-            tracing::error!(%error, "a terminal can't be looked up");
-            ClientError::FAILED
-        })?
-    }
-
-    async fn find(
-        &self,
-        company: &CompanyCode,
-        groups: &[Group],
-        terminal_id: &str,
-    ) -> Result<Result<Target, ClientError>, StoreError> {
+    ) -> Result<Target, NoTarget> {
         let mut in_other_group = false;
         if let Ok(device) = ActionsDeviceId::parse(terminal_id) {
             match self.store.find_actions_device(company, groups, &device).await? {
-                DeviceFound::Own(found) => return Ok(Ok(self.target(*found))),
+                DeviceFound::Own(found) => return Ok(self.target(*found)),
                 DeviceFound::OtherGroup => in_other_group = true,
                 DeviceFound::Nobody => {}
             }
@@ -157,23 +165,23 @@ impl Terminals {
         let connection = connection_form(terminal_id);
         if let Some(connection) = &connection {
             match self.at_connection(company, groups, connection).await? {
-                Found::Own(target) => return Ok(Ok(*target)),
+                Found::Own(target) => return Ok(*target),
                 Found::OtherGroup => in_other_group = true,
                 Found::Nobody => {}
             }
         }
         if let Ok(poi) = PoiId::parse(terminal_id) {
             match self.link_terminal(company, groups, &poi).await? {
-                Found::Own(target) => return Ok(Ok(*target)),
+                Found::Own(target) => return Ok(*target),
                 Found::OtherGroup => in_other_group = true,
                 Found::Nobody => {}
             }
         }
-        Ok(Err(match (in_other_group, connection) {
-            (true, _) => ClientError::OTHER_GROUP,
-            (false, Some(_)) => ClientError::CONNECTION_NOT_FOUND,
-            (false, None) => ClientError::TERMINAL_NOT_FOUND,
-        }))
+        Err(match (in_other_group, connection) {
+            (true, _) => NoTarget::OtherGroup,
+            (false, Some(_)) => NoTarget::NoSuchConnection,
+            (false, None) => NoTarget::Unknown,
+        })
     }
 
     /// The terminal behind a connection. Links are looked for in the desktop's own groups only.

@@ -1,14 +1,12 @@
 //! `payment`: a desktop asks for a payment.
 
 use bytes::Bytes;
-use relay::actions::{
-    ClientError, ErrorKind, PaymentAsk, PaymentComplete, PaymentFailure, PaymentOutcome, ToClient,
-};
+use relay::actions::{ClientError, PaymentAsk, PaymentComplete, PaymentFailure, PaymentOutcome, ToClient};
 use relay::{ConnectionId, WallMs};
 
 use super::{ActionsApi, Visitor};
 use crate::actions::payments::{Beginning, NotBegun, PaymentOf};
-use crate::actions::terminals::Target;
+use crate::actions::terminals::{NoTarget, Target};
 use crate::clock::rfc3339;
 use crate::ids;
 
@@ -50,10 +48,10 @@ pub(super) async fn begin(
             api.payments.begin(payment).await.map_err(|error| failed(&error))?
         }
         // A payment of before is answered for also when its terminal is away, has another connection now, or was moved.
-        Err(error) if matches!(error.kind, ErrorKind::NotFound | ErrorKind::Forbidden) => {
-            known(api, visitor, connection, terminal_id, &ask).await?.ok_or(error)?
+        Err(NoTarget::Store(error)) => return Err(no_target(NoTarget::Store(error))),
+        Err(why) => {
+            known(api, visitor, connection, terminal_id, &ask).await?.ok_or_else(|| no_target(why))?
         }
-        Err(error) => return Err(error),
     };
     if matches!(beginning, Beginning::Clashes) {
         let frame = duplicate(terminal_id, &ask, api.presence.clock().now().wall);
@@ -86,6 +84,19 @@ fn duplicate(terminal_id: &str, ask: &PaymentAsk, now: WallMs) -> Bytes {
         group_id: None,
     };
     ToClient::PaymentComplete(Box::new(complete)).encode()
+}
+
+/// What a desktop hears whose terminal can't be used.
+fn no_target(why: NoTarget) -> ClientError {
+    match why {
+        NoTarget::NotConnected | NoTarget::Unknown => ClientError::TERMINAL_NOT_FOUND,
+        NoTarget::NoSuchConnection => ClientError::CONNECTION_NOT_FOUND,
+        NoTarget::OtherGroup => ClientError::OTHER_GROUP,
+        NoTarget::Store(error) => {
+            tracing::error!(%error, "a terminal can't be looked up");
+            ClientError::FAILED
+        }
+    }
 }
 
 fn failed(error: &NotBegun) -> ClientError {

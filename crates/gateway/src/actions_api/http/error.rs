@@ -15,13 +15,14 @@ use axum::Json;
 use axum::http::{HeaderValue, StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use relay::WallMs;
-use relay::actions::{ClientError, ErrorKind, PaymentFailure};
+use relay::actions::PaymentFailure;
 use serde::Serialize;
 use serde_json::value::RawValue;
 
 use super::super::OtherGroup;
 use super::signing::SigningError;
 use crate::access::{Denied, Role};
+use crate::actions::terminals::NoTarget;
 use crate::http::body::BodyError;
 use crate::store::StoreError;
 
@@ -140,14 +141,14 @@ impl HttpError {
     }
 }
 
-impl HttpError {
-    /// Why the terminal that is named in the path can't be used.
-    pub(super) fn of_terminal(error: ClientError) -> HttpError {
-        match error.kind {
-            ErrorKind::NotFound => HttpError::NoTerminal,
-            ErrorKind::Forbidden => HttpError::TerminalOfOtherGroup,
-            ErrorKind::BadRequest => HttpError::BadRequest(error.message),
-            ErrorKind::InternalServerError | ErrorKind::OverLimit => HttpError::Unavailable,
+/// Why the terminal that is named in the path can't be used.
+impl From<NoTarget> for HttpError {
+    fn from(why: NoTarget) -> HttpError {
+        match why {
+            NoTarget::NotConnected => HttpError::TerminalOffline,
+            NoTarget::Unknown | NoTarget::NoSuchConnection => HttpError::NoTerminal,
+            NoTarget::OtherGroup => HttpError::TerminalOfOtherGroup,
+            NoTarget::Store(error) => error.into(),
         }
     }
 }

@@ -94,8 +94,9 @@ async fn begin(
     ask: &PaymentAsk,
 ) -> Result<Beginning, HttpError> {
     let caller = &taken.caller;
-    let refused = match api.terminals.resolve(&caller.company, &taken.groups, called).await {
-        Ok(target @ Target { connection: Some(_), .. }) => {
+    let target = api.terminals.resolve(&caller.company, &taken.groups, called).await;
+    let refused = match target.and_then(Target::connected) {
+        Ok(target) => {
             let payment = PaymentOf {
                 caller: caller.clone(),
                 // What is missed over HTTP is looked up over HTTP.
@@ -108,8 +109,7 @@ async fn begin(
             };
             return Ok(api.payments.begin(payment).await?);
         }
-        Ok(_) => HttpError::TerminalOffline,
-        Err(error) => HttpError::of_terminal(error),
+        Err(why) => HttpError::from(why),
     };
     // One that was begun before is told of however its terminal is now.
     api.payments.repeat(caller, None, called, ask).await?.ok_or(refused)
