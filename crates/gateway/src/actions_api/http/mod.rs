@@ -99,7 +99,7 @@ impl ActionsHttp {
         let body = body::read(&parts.headers, body, self.body).await?;
         let signed = Signed { method: &parts.method, path: parts.uri.path(), timestamp, body: &body };
         signed.verify(secret, signature, self.clock.now().wall)?;
-        Ok((body, signing::name_of(signature)?))
+        Ok((body, signing::name_of(signature)))
     }
 
     /// The answer of a call, or what was wrong with it.
