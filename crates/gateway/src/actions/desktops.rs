@@ -17,7 +17,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use bytes::Bytes;
 use relay::ConnectionId;
-use relay::actions::{ClientError, TransactionId};
+use relay::actions::TransactionId;
 use tokio::sync::Notify;
 
 use crate::store::actions::{ActionsDeviceId, Edition, Group, TransactionSeq};
@@ -77,8 +77,6 @@ pub(crate) struct Desktop {
 pub(crate) enum DesktopOrder {
     /// Write this text.
     Frame(Bytes),
-    /// Say that a frame of its could not be carried out.
-    Refuse(ClientError),
     /// Close; nothing follows.
     Close(Farewell),
 }
@@ -163,19 +161,13 @@ struct Entry {
 
 #[derive(Debug, Default)]
 struct Queue {
-    frames: VecDeque<Waiting>,
+    frames: VecDeque<Bytes>,
     bytes: usize,
     due: VecDeque<Due>,
     /// The store may hold something for this identity.
     is_behind: bool,
     /// What comes after the frames; nothing is taken any more.
     farewell: Option<Farewell>,
-}
-
-#[derive(Debug)]
-enum Waiting {
-    Frame(Bytes),
-    Refusal(ClientError),
 }
 
 impl Desktops {
@@ -217,27 +209,13 @@ impl Desktops {
         DesktopHandle { desktops: self.clone(), entry }
     }
 
-    /// Leaves a frame for one connection. False when it is not there (any more), or is too slow.
-    pub(crate) fn tell(&self, connection: &ConnectionId, frame: Bytes) -> bool {
-        let entry = lock(&self.inner).connections.get(connection).cloned();
-        entry.is_some_and(|entry| entry.push(Waiting::Frame(frame)))
-    }
-
-    /// Leaves it to one connection to say that a frame of its could not be carried out.
-    pub(crate) fn refuse(&self, connection: &ConnectionId, error: ClientError) {
-        let entry = lock(&self.inner).connections.get(connection).cloned();
-        if let Some(entry) = entry {
-            entry.push(Waiting::Refusal(error));
-        }
-    }
-
     /// Leaves a frame for each connection that is for this group.
     pub(crate) fn tell_group(&self, company: &CompanyCode, group: &Group, frame: &Bytes) {
         let key = (company.clone(), group.clone());
         let entries: Vec<_> =
             lock(&self.inner).groups.get(&key).into_iter().flat_map(HashMap::values).cloned().collect();
         for entry in entries {
-            entry.push(Waiting::Frame(frame.clone()));
+            entry.push(frame.clone());
         }
     }
 
@@ -378,19 +356,19 @@ impl Inner {
 
 impl Entry {
     /// False when nothing more is taken.
-    fn push(&self, waiting: Waiting) -> bool {
+    fn push(&self, frame: Bytes) -> bool {
         let mut queue = lock(&self.queue);
         if queue.farewell.is_some() {
             return false;
         }
-        let bytes = queue.bytes.saturating_add(waiting.len());
+        let bytes = queue.bytes.saturating_add(frame.len());
         // One frame always fits, however long.
         if queue.frames.len() >= FRAMES_MAX || (bytes > BYTES_MAX && !queue.frames.is_empty()) {
             self.end_slow(queue);
             return false;
         }
         queue.bytes = bytes;
-        queue.frames.push_back(waiting);
+        queue.frames.push_back(frame);
         drop(queue);
         self.wake.notify_one();
         true
@@ -433,7 +411,7 @@ impl Entry {
         let mut rest = None;
         if queue.farewell.is_none() {
             rest = Some(queue.end(Farewell::Replaced));
-            queue.frames.push_back(Waiting::Frame(frame));
+            queue.frames.push_back(frame);
         }
         drop(queue);
         drop(rest);
@@ -445,15 +423,6 @@ impl Queue {
     /// What waits, which is for nobody any more.
     fn end(&mut self, farewell: Farewell) -> Queue {
         std::mem::replace(self, Queue { farewell: Some(farewell), ..Queue::default() })
-    }
-}
-
-impl Waiting {
-    fn len(&self) -> usize {
-        match self {
-            Waiting::Frame(frame) => frame.len(),
-            Waiting::Refusal(error) => error.message.len(),
-        }
     }
 }
 
@@ -471,15 +440,12 @@ impl DesktopHandle {
     /// The next thing that this socket has to do, if any.
     pub(crate) fn next_order(&self) -> Option<DesktopOrder> {
         let mut queue = lock(&self.entry.queue);
-        let Some(waiting) = queue.frames.pop_front() else { return queue.farewell.map(DesktopOrder::Close) };
-        queue.bytes = queue.bytes.saturating_sub(waiting.len());
+        let Some(frame) = queue.frames.pop_front() else { return queue.farewell.map(DesktopOrder::Close) };
+        queue.bytes = queue.bytes.saturating_sub(frame.len());
         if queue.frames.is_empty() {
             queue.frames = VecDeque::new(); // Most desktops are idle.
         }
-        Some(match waiting {
-            Waiting::Frame(frame) => DesktopOrder::Frame(frame),
-            Waiting::Refusal(error) => DesktopOrder::Refuse(error),
-        })
+        Some(DesktopOrder::Frame(frame))
     }
 
     /// What this socket's task has to look up and tell next, if anything. Wakes like an order.
@@ -557,10 +523,15 @@ mod tests {
         Bytes::from_static(text.as_bytes())
     }
 
+    /// False when it is not there (any more), or is too slow.
+    fn tell(desktops: &Desktops, connection: &ConnectionId, frame: Bytes) -> bool {
+        let entry = lock(&desktops.inner).connections.get(connection).cloned();
+        entry.is_some_and(|entry| entry.push(frame))
+    }
+
     fn orders(handle: &DesktopHandle) -> Vec<String> {
         std::iter::from_fn(|| match handle.next_order()? {
             DesktopOrder::Frame(frame) => Some(String::from_utf8(frame.to_vec()).unwrap()),
-            DesktopOrder::Refuse(error) => Some(error.to_string()),
             DesktopOrder::Close(_) => None,
         })
         .collect()
@@ -572,7 +543,7 @@ mod tests {
         let one = open(&desktops, desktop("c_1", None, &["AMS"]));
         let two = open(&desktops, desktop("c_2", Some("till-2"), &["AMS", "PAR"]));
         let three = open(&desktops, desktop("c_3", Some("till-2"), &["PAR"]));
-        assert!(desktops.tell(&two.desktop().connection, frame("to two")));
+        assert!(tell(&desktops, &two.desktop().connection, frame("to two")));
         desktops.tell_group(&company(), &group("AMS"), &frame("to AMS"));
         desktops.tell_group(&CompanyCode::parse("OTHER").unwrap(), &group("AMS"), &frame("to others"));
         assert_eq!(orders(&one), ["to AMS"]);
@@ -586,7 +557,7 @@ mod tests {
         let gone = desktop("c_1", Some("till-1"), &["AMS", "AMS", "PAR"]);
         drop(open(&desktops, gone.clone()));
         assert!(!desktops.is_here(&gone.connection) && !desktops.has_group(&company(), &group("AMS")));
-        assert!(!desktops.tell(&gone.connection, frame("hello")));
+        assert!(!tell(&desktops, &gone.connection, frame("hello")));
         let inner = lock(&desktops.inner);
         assert!(inner.connections.is_empty() && inner.identities.is_empty() && inner.groups.is_empty());
     }
@@ -602,7 +573,7 @@ mod tests {
         }
         desktops.tell_group(&company(), &group("AMS"), &frame("news"));
         assert_eq!(slow.next_order(), Some(DesktopOrder::Close(Farewell::TooSlow)));
-        assert!(!desktops.tell(&slow.desktop().connection, frame("late")));
+        assert!(!tell(&desktops, &slow.desktop().connection, frame("late")));
         assert_eq!(orders(&quick), ["news"]);
     }
 
@@ -613,10 +584,10 @@ mod tests {
         let connection = &handle.desktop().connection;
         let long = Bytes::from(vec![b' '; BYTES_MAX + 1]);
         for _ in 0..2 {
-            assert!(desktops.tell(connection, long.clone()));
+            assert!(tell(&desktops, connection, long.clone()));
             assert_eq!(handle.next_order(), Some(DesktopOrder::Frame(long.clone())));
         }
-        assert!(desktops.tell(connection, long) && !desktops.tell(connection, frame("more")));
+        assert!(tell(&desktops, connection, long) && !tell(&desktops, connection, frame("more")));
         assert_eq!(handle.next_order(), Some(DesktopOrder::Close(Farewell::TooSlow)));
     }
 
@@ -625,7 +596,7 @@ mod tests {
         let desktops = Desktops::new(PerIdentity::One);
         let first = open(&desktops, desktop("c_1", Some("till-1"), &["AMS"]));
         let other = open(&desktops, desktop("c_2", Some("till-2"), &["AMS"]));
-        desktops.tell(&first.desktop().connection, frame("unread"));
+        tell(&desktops, &first.desktop().connection, frame("unread"));
         let next = open(&desktops, desktop("c_3", Some("till-1"), &["AMS"]));
         assert_eq!(first.next_order(), Some(DesktopOrder::Frame(frame("displaced"))));
         assert_eq!(first.next_order(), Some(DesktopOrder::Close(Farewell::Replaced)));
@@ -638,7 +609,7 @@ mod tests {
     async fn a_socket_is_woken_by_what_is_left_for_it() {
         let desktops = Desktops::new(PerIdentity::Any);
         let handle = open(&desktops, desktop("c_1", None, &["AMS"]));
-        desktops.tell(&handle.desktop().connection, frame("news"));
+        tell(&desktops, &handle.desktop().connection, frame("news"));
         handle.ready().await;
         assert_eq!(orders(&handle), ["news"]);
     }

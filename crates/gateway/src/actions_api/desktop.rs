@@ -1,7 +1,7 @@
 //! The socket of a desktop: what it asks for comes in, and what it is to be told goes out.
 //!
-//! Nothing that takes time is done between two frames: a payment is begun by a task of its own, and what is read from the
-//! store for this desktop is read while its socket is read too.
+//! Frames are answered in the order in which they came, as far as they are answered at once: errors, `pong`, lists, and the
+//! beginning of payments. What takes time waits in a line of its own ([`Session::asked`]), while the socket is read on.
 //!
 //! That a socket takes a result says nothing: the other end may be gone, and that is noticed up to 40 s later. So a ping goes
 //! after it, and only what came before a ping that was answered counts as told. Until then it is owed, to this desktop's next
@@ -15,9 +15,9 @@ use std::time::Duration;
 
 use axum::extract::ws::WebSocket;
 use futures_util::future::join_all;
-use relay::actions::{ClientError, ErrorPace, FromClient, ToClient};
+use relay::actions::{ClientError, ErrorPace, FromClient, PaymentAsk, ToClient};
 use relay::{Heartbeat, LinkAction, Liveness, Now};
-use tokio::sync::{Semaphore, oneshot};
+use tokio::sync::oneshot;
 use tokio::task::JoinHandle;
 use tokio::time::sleep_until;
 
@@ -30,11 +30,12 @@ use crate::http::listener::Slot;
 use crate::http::socket::{Received, Socket};
 use crate::ids;
 
-/// Payments of one connection that are just being begun, each for some milliseconds. No till presses that fast.
-const BEGINNINGS_MAX: usize = 64;
+/// Frames of one connection that may wait for their answer, each for some milliseconds. No till presses that fast. Those that
+/// come then are refused, when their turn comes.
+const ASKED_MAX: usize = 64;
 
-/// Lists of terminals that one connection may wait for; each is made after the other.
-const LISTS_MAX: usize = 16;
+/// Refusals that may wait behind them, each a few hundred bytes. After that the socket is not read until one is said.
+const REFUSED_MAX: usize = 64;
 
 /// How long what is on its way to a desktop may take when the gateway stops.
 const LAST_WORDS_MAX: Duration = Duration::from_secs(1);
@@ -46,16 +47,12 @@ const IN_FLIGHT_MAX: usize = 4_096;
 /// How long what comes after a page of results may wait for it to arrive.
 const ARRIVAL_MAX: Duration = Duration::from_secs(10);
 
-/// What a client hears that asks too often. Ours, like the next two: the page has no words for it.
+/// What a client hears that asks too often. Ours, like the next: the page has no words for it.
 const TOO_OFTEN: &str = "Too many requests with this API key (limit requests_per_second). This one has begun nothing: send it again later.";
 
-/// See [`BEGINNINGS_MAX`].
-const TOO_MANY_BEGINNINGS: &str = "Too many payments of this connection are just being begun (limit beginnings_per_connection). This \
-                                   one has begun nothing: send it again in a moment.";
-
-/// See [`LISTS_MAX`].
-const TOO_MANY_LISTS: &str =
-    "This connection waits for too many lists of terminals (limit lists_per_connection).";
+/// See [`ASKED_MAX`].
+const TOO_MANY_FRAMES: &str = "Too many frames of this connection wait for their answer (limit frames_per_connection). This one has \
+                               begun nothing: send it again in a moment.";
 
 /// One socket from its upgrade to its end.
 pub(super) fn serve(api: Arc<ActionsApi>, visitor: Visitor, slot: Slot, socket: WebSocket) {
@@ -82,13 +79,12 @@ pub(super) fn serve(api: Arc<ActionsApi>, visitor: Visitor, slot: Slot, socket: 
         visitor,
         liveness: Liveness::new(now, Heartbeat::DEFAULT),
         pace: ErrorPace::default(),
-        beginnings: Arc::new(Semaphore::new(BEGINNINGS_MAX)),
+        asked: VecDeque::new(),
+        answering: None,
         errand: None,
         in_flight: VecDeque::new(),
         pings: 0,
         page: None,
-        list: None,
-        lists_wanted: 0,
         socket,
         slot,
     });
@@ -102,7 +98,10 @@ struct Session {
     visitor: Visitor,
     liveness: Liveness,
     pace: ErrorPace,
-    beginnings: Arc<Semaphore>,
+    /// What came in and has no answer yet, in order, behind what is being answered.
+    asked: VecDeque<Asked>,
+    /// What is being answered: the words for it, if there are any.
+    answering: Option<Pin<Box<dyn Future<Output = Option<ToClient>> + Send>>>,
     /// What is being looked up for it.
     errand: Option<Errand>,
     /// Written, and not known to have arrived; each with the number of the ping that came after it.
@@ -110,14 +109,21 @@ struct Session {
     pings: u64,
     /// Who waits until nothing is in flight.
     page: Option<oneshot::Sender<Vec<JoinHandle<()>>>>,
-    /// A list of terminals that is being made, and how many are to be made yet.
-    list: Option<Pin<Box<dyn Future<Output = ToClient> + Send>>>,
-    lists_wanted: usize,
     socket: Socket,
     slot: Slot,
 }
 
 type Errand = Pin<Box<dyn Future<Output = Found> + Send>>;
+
+/// A frame that waits for its answer.
+enum Asked {
+    Ping,
+    List,
+    /// In a box: it is larger than all others, and seldom there.
+    Payment(Box<(Box<str>, PaymentAsk)>),
+    /// One that can't be carried out.
+    Refused(ClientError),
+}
 
 /// What an errand has brought.
 enum Found {
@@ -140,8 +146,8 @@ impl Session {
             code = closing.code(),
             "desktop gone"
         );
-        let Session { handle, errand, list, socket, slot, .. } = *self;
-        drop((errand, list, handle));
+        let Session { handle, errand, answering, socket, slot, .. } = *self;
+        drop((errand, answering, handle));
         closing.close(socket).await;
         drop(slot);
     }
@@ -156,30 +162,30 @@ impl Session {
                 return Closing::Stopping;
             }
             self.start_errand();
-            self.start_list();
+            if let Err(closing) = self.answer_what_was_asked().await {
+                return closing;
+            }
+            let has_room = self.asked.len() < ASKED_MAX.saturating_add(REFUSED_MAX);
             let clock = self.api.presence.clock();
             let alarm = clock.instant(self.liveness.poll_timeout());
             let stopping = self.api.stopping.clone();
             let input = tokio::select! {
-                received = self.socket.receive() => Input::Received(received),
+                received = self.socket.receive(), if has_room => Input::Received(received),
                 () = self.handle.ready() => Input::Ready,
                 found = brought(&mut self.errand) => Input::Found(found),
-                list = brought(&mut self.list) => Input::Listed(list),
+                answer = brought(&mut self.answering) => Input::Answer(answer),
                 () = sleep_until(alarm) => Input::Timeout,
                 () = stopping.cancelled() => Input::Ready,
                 () = self.visitor.pass.ended() => return Closing::KeyEnded,
             };
             let now = clock.now();
             let done = match input {
-                Input::Received(received) => self.read(now, received).await,
+                Input::Received(received) => self.read(now, received),
                 Input::Ready => Ok(()),
                 Input::Found(found) => self.tell(found).await,
-                Input::Listed(list) => {
-                    self.list = None;
-                    match list {
-                        ToClient::Error(error) => self.refuse(error).await,
-                        list => self.socket.write(list.encode()).await.map_err(Closing::from),
-                    }
+                Input::Answer(answer) => {
+                    self.answering = None;
+                    self.answer(answer).await
                 }
                 Input::Timeout => self.look_after(now).await,
             };
@@ -210,47 +216,43 @@ impl Session {
         }
     }
 
-    async fn read(&mut self, now: Now, received: Received) -> Result<(), Closing> {
+    fn read(&mut self, now: Now, received: Received) -> Result<(), Closing> {
         self.liveness.handle_alive(now);
-        match received {
+        let asked = match received {
             Received::Text(text) => match FromClient::decode(&text) {
-                Ok(frame) => self.take(now, frame).await,
-                Err(error) => self.refuse(error).await,
+                Ok(frame) => self.take(now, frame),
+                Err(error) => Some(Asked::Refused(error)),
             },
-            Received::Binary => self.refuse(ClientError::INVALID_JSON).await,
-            Received::Alive => Ok(()),
+            Received::Binary => Some(Asked::Refused(ClientError::INVALID_JSON)),
+            Received::Alive => None,
             Received::Answer(number) => {
                 self.note_arrival(number);
-                Ok(())
+                None
             }
-            Received::TooLarge => Err(Closing::TooLarge),
-            Received::Gone => Err(Closing::Normal),
+            Received::TooLarge => return Err(Closing::TooLarge),
+            Received::Gone => return Err(Closing::Normal),
+        };
+        match asked {
+            Some(asked) if self.asked.len() < ASKED_MAX => self.asked.push_back(asked),
+            Some(_) => self.asked.push_back(Asked::Refused(ClientError::over_limit(TOO_MANY_FRAMES))),
+            None => {}
         }
+        Ok(())
     }
 
-    async fn take(&mut self, now: Now, frame: FromClient) -> Result<(), Closing> {
-        match frame {
-            FromClient::Ping => {
-                let pong = ToClient::Pong { timestamp: rfc3339(now.wall) };
-                Ok(self.socket.write(pong.encode()).await?)
-            }
-            FromClient::Pong => Ok(()),
-            FromClient::GetTerminals => match self.pace() {
-                Ok(()) if self.lists_wanted < LISTS_MAX => {
-                    self.lists_wanted += 1;
-                    Ok(())
-                }
-                Ok(()) => self.refuse(ClientError::over_limit(TOO_MANY_LISTS)).await,
-                Err(error) => self.refuse(error).await,
-            },
+    /// What there is to answer.
+    fn take(&self, now: Now, frame: FromClient) -> Option<Asked> {
+        let asked = match frame {
+            FromClient::Ping => Ok(Asked::Ping),
+            FromClient::Pong => return None,
+            FromClient::GetTerminals => self.pace().map(|()| Asked::List),
             FromClient::Payment { terminal_id, payment_request } => {
-                match pay::read(&payment_request, now.wall).and_then(|ask| self.pace().map(|()| ask)) {
-                    Ok(ask) => self.pay(terminal_id, ask).await,
-                    Err(error) => self.refuse(error).await,
-                }
+                let ask = pay::read(&payment_request, now.wall);
+                ask.and_then(|ask| self.pace().map(|()| Asked::Payment(Box::new((terminal_id, ask)))))
             }
-            other => self.refuse(ClientError::only_terminals(other.action())).await,
-        }
+            other => Err(ClientError::only_terminals(other.action())),
+        };
+        Some(asked.unwrap_or_else(Asked::Refused))
     }
 
     /// What asks for work is counted among the requests of its credential.
@@ -259,20 +261,45 @@ impl Session {
         paced.map_err(|_| ClientError::over_limit(TOO_OFTEN))
     }
 
-    async fn pay(&mut self, terminal_id: Box<str>, ask: relay::actions::PaymentAsk) -> Result<(), Closing> {
-        let Ok(permit) = self.beginnings.clone().try_acquire_owned() else {
-            return self.refuse(ClientError::over_limit(TOO_MANY_BEGINNINGS)).await;
-        };
+    /// Answers one frame after the other, as far as that takes no time.
+    async fn answer_what_was_asked(&mut self) -> Result<(), Closing> {
+        while self.answering.is_none()
+            && let Some(asked) = self.asked.pop_front()
+        {
+            match asked {
+                Asked::Ping => {
+                    let timestamp = rfc3339(self.api.presence.clock().now().wall);
+                    self.socket.write(ToClient::Pong { timestamp }.encode()).await?;
+                }
+                Asked::Refused(error) => self.refuse(error).await?,
+                Asked::List => self.answering = Some(Box::pin(list(self.api.clone(), self.visitor.clone()))),
+                Asked::Payment(payment) => self.begin(*payment),
+            }
+        }
+        if self.asked.is_empty() {
+            self.asked = VecDeque::new(); // Most desktops are idle.
+        }
+        Ok(())
+    }
+
+    fn begin(&mut self, (terminal_id, ask): (Box<str>, PaymentAsk)) {
         let (api, visitor) = (self.api.clone(), self.visitor.clone());
         let connection = self.handle.desktop().connection.clone();
-        self.api.tasks.spawn(async move {
-            let paid = pay::begin(&api, &visitor, &connection, &terminal_id, ask).await;
-            if let Err(error) = paid {
-                api.payments.desktops().refuse(&connection, error);
-            }
-            drop(permit);
+        // By a task of its own, so that it comes to its end whatever becomes of this socket.
+        let begun = self.api.tasks.spawn(async move {
+            let begun = pay::begin(&api, &visitor, &connection, &terminal_id, ask).await;
+            begun.unwrap_or_else(|error| Some(ToClient::Error(error)))
         });
-        Ok(())
+        self.answering =
+            Some(Box::pin(async move { begun.await.unwrap_or(Some(ToClient::Error(ClientError::FAILED))) }));
+    }
+
+    async fn answer(&mut self, answer: Option<ToClient>) -> Result<(), Closing> {
+        match answer {
+            Some(ToClient::Error(error)) => self.refuse(error).await,
+            Some(answer) => Ok(self.socket.write(answer.encode()).await?),
+            None => Ok(()),
+        }
     }
 
     /// Says that a frame could not be carried out, which may be once too often.
@@ -299,26 +326,6 @@ impl Session {
             }
         }
         Ok(())
-    }
-
-    /// Begins to make the next list, if one is wanted, one after the other.
-    fn start_list(&mut self) {
-        if self.list.is_some() || self.lists_wanted == 0 {
-            return;
-        }
-        self.lists_wanted -= 1;
-        let (api, visitor) = (self.api.clone(), self.visitor.clone());
-        self.list = Some(Box::pin(async move {
-            let listed = api.terminals.list(&visitor.caller.company, &visitor.groups).await;
-            let timestamp = rfc3339(api.presence.clock().now().wall);
-            match listed {
-                Ok(terminals) => ToClient::TerminalsResponse { terminals, timestamp },
-                Err(error) => {
-                    tracing::error!(%error, "terminals can't be listed");
-                    ToClient::Error(ClientError::FAILED)
-                }
-            }
-        }));
     }
 
     /// Begins to look up what this desktop is owed, if anything, one after the other.
@@ -387,7 +394,6 @@ impl Session {
         while let Some(order) = self.handle.next_order() {
             match order {
                 DesktopOrder::Frame(frame) => self.socket.write(frame).await?,
-                DesktopOrder::Refuse(error) => self.refuse(error).await?,
                 DesktopOrder::Close(Farewell::TooSlow) => return Err(Closing::TooSlow),
                 DesktopOrder::Close(Farewell::Replaced) => return Err(Closing::Replaced),
             }
@@ -396,11 +402,24 @@ impl Session {
     }
 }
 
+/// The terminals that it may use.
+async fn list(api: Arc<ActionsApi>, visitor: Visitor) -> Option<ToClient> {
+    let listed = api.terminals.list(&visitor.caller.company, &visitor.groups).await;
+    let timestamp = rfc3339(api.presence.clock().now().wall);
+    Some(match listed {
+        Ok(terminals) => ToClient::TerminalsResponse { terminals, timestamp },
+        Err(error) => {
+            tracing::error!(%error, "terminals can't be listed");
+            ToClient::Error(ClientError::FAILED)
+        }
+    })
+}
+
 enum Input {
     Received(Received),
     Ready,
     Found(Found),
-    Listed(ToClient),
+    Answer(Option<ToClient>),
     Timeout,
 }
 

@@ -22,7 +22,8 @@ pub(super) fn read(payment_request: &Bytes, now: WallMs) -> Result<PaymentAsk, C
     PaymentAsk::read(payment_request, || ids::transaction_name(now))
 }
 
-/// Begins a payment, or joins the one that it repeats. What becomes of it comes as a push.
+/// Begins a payment, or joins the one that it repeats. What becomes of it comes as a push; what is to be said at once is
+/// returned.
 ///
 /// # Errors
 /// What the desktop hears; then this frame has begun nothing.
@@ -32,7 +33,7 @@ pub(super) async fn begin(
     connection: &ConnectionId,
     terminal_id: &str,
     ask: PaymentAsk,
-) -> Result<(), ClientError> {
+) -> Result<Option<ToClient>, ClientError> {
     let target = api.terminals.resolve(&visitor.caller.company, &visitor.groups, terminal_id).await;
     let beginning = match target.and_then(Target::connected) {
         Ok(Target { poi, group, .. }) => {
@@ -53,11 +54,8 @@ pub(super) async fn begin(
             known(api, visitor, connection, terminal_id, &ask).await?.ok_or_else(|| no_target(why))?
         }
     };
-    if matches!(beginning, Beginning::Clashes) {
-        let frame = duplicate(terminal_id, &ask, api.presence.clock().now().wall);
-        api.payments.desktops().tell(connection, frame);
-    }
-    Ok(())
+    let is_clash = matches!(beginning, Beginning::Clashes);
+    Ok(is_clash.then(|| duplicate(terminal_id, &ask, api.presence.clock().now().wall)))
 }
 
 async fn known(
@@ -72,7 +70,7 @@ async fn known(
 }
 
 /// Another payment has this name: that one goes on untouched.
-fn duplicate(terminal_id: &str, ask: &PaymentAsk, now: WallMs) -> Bytes {
+fn duplicate(terminal_id: &str, ask: &PaymentAsk, now: WallMs) -> ToClient {
     let outcome = PaymentOutcome::failed(ask, PaymentFailure::DuplicateTransactionId, now);
     let complete = PaymentComplete {
         terminal_id: terminal_id.to_owned(),
@@ -83,7 +81,7 @@ fn duplicate(terminal_id: &str, ask: &PaymentAsk, now: WallMs) -> Bytes {
         timestamp: rfc3339(now),
         group_id: None,
     };
-    ToClient::PaymentComplete(Box::new(complete)).encode()
+    ToClient::PaymentComplete(Box::new(complete))
 }
 
 /// What a desktop hears whose terminal can't be used.

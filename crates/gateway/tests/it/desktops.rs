@@ -114,6 +114,68 @@ async fn a_repeat_joins_or_repeats_and_another_body_clashes_without_touching_the
     gateway.stop().await;
 }
 
+#[tokio::test]
+async fn frames_of_one_connection_are_answered_in_the_order_in_which_they_came() {
+    let gateway = TestGateway::new().await;
+    let mut terminal = ScriptedTerminal::connect(&gateway, POI).await;
+    let key = desktop_key(&gateway, &["STORE_A"]).await;
+    let mut desktop = Desktop::connect(&gateway, &key, None).await;
+    for round in 0..5 {
+        desktop.pay("NOBODY", "T-0").await;
+        desktop.send(r#"{"action":"ping"}"#).await;
+        desktop.send(r#"{"action":"getTerminals"}"#).await;
+        desktop.send("no JSON").await;
+        desktop.pay(POI, &format!("T-{round}-1")).await;
+        desktop.pay(POI, &format!("T-{round}-2")).await;
+        desktop.pay_amount(POI, &format!("T-{round}-1"), "99.00").await;
+        desktop.send(r#"{"action":"ping"}"#).await;
+        let mut heard = Vec::new();
+        for _ in 0..6 {
+            let frame = desktop.next().await;
+            let word = [&frame["message"], &frame["paymentResponse"]["errorCode"], &frame["action"]];
+            heard.push(word.into_iter().find_map(|word| word.as_str()).unwrap_or_default().to_owned());
+        }
+        let in_order = [
+            "Terminal connection not found",
+            "pong",
+            "terminalsResponse",
+            "Invalid JSON in message body",
+            "DUPLICATE_TRANSACTION_ID",
+            "pong",
+        ];
+        assert_eq!(heard, in_order);
+        for delivered in [terminal.delivered().await, terminal.delivered().await] {
+            terminal.received(&delivered).await;
+            terminal.succeed(&delivered).await;
+            assert_eq!(desktop.completed().await["status"], "SUCCESS");
+        }
+    }
+    gateway.stop().await;
+}
+
+#[tokio::test]
+async fn of_two_payments_at_once_the_first_reaches_the_terminal_first() {
+    let gateway = TestGateway::new().await;
+    let mut terminal = ScriptedTerminal::connect(&gateway, POI).await;
+    let key = desktop_key(&gateway, &["STORE_A"]).await;
+    let mut desktop = Desktop::connect(&gateway, &key, None).await;
+    for round in 0..10 {
+        let names = [format!("T-{round}-1"), format!("T-{round}-2")];
+        for name in &names {
+            desktop.pay(POI, name).await;
+        }
+        let both = [terminal.delivered().await, terminal.delivered().await];
+        for (delivered, name) in both.into_iter().zip(&names) {
+            let sale = &delivered.message["SaleToPOIRequest"]["PaymentRequest"]["SaleData"];
+            assert_eq!(sale["SaleTransactionID"]["TransactionID"], name.as_str());
+            terminal.received(&delivered).await;
+            terminal.succeed(&delivered).await;
+            assert_eq!(desktop.completed().await["transactionId"], name.as_str());
+        }
+    }
+    gateway.stop().await;
+}
+
 async fn until_away(sale: &crate::support::Sale<'_>) {
     let away = async {
         while sale.connected(json!({"merchantAccount": crate::support::MERCHANT})).await != json!([]) {
