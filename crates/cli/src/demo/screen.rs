@@ -50,11 +50,13 @@ fn render(
     writeln!(out, "\n{}", head("Terminals"))?;
     for terminal in &ready.terminals {
         let place = terminal.store.as_deref().or(terminal.merchant_account.as_deref()).unwrap_or("-");
+        // What desktops of the Actions API call it.
+        let called = terminal.device_id.as_ref().map(|name| format!("{name}, ")).unwrap_or_default();
         let (dot, state) = match (terminal.boarded, &terminal.boarding_code) {
-            (true, _) => (paint::stdout("●", paint::GREEN), "connected".to_owned()),
+            (true, _) => (paint::stdout("●", paint::GREEN), format!("{called}connected")),
             (false, Some(code)) => (paint::stdout("○", paint::YELLOW), format!("code {code}")),
             (false, None) if terminal.kind == ACTIONS_TERMINAL => {
-                (paint::stdout("○", paint::YELLOW), "free: actionsTerminal".to_owned())
+                (paint::stdout("○", paint::YELLOW), format!("{called}free"))
             }
             (false, None) => (paint::stdout("·", paint::DIM), "in inventory".to_owned()),
         };
@@ -104,8 +106,18 @@ fn render(
         )?;
         writeln!(out, "{program} terminal --url {url} \\\n  --poi-id {poi} --boarding-code {code}")?;
     }
+    let free = ready.terminals.iter().find(|t| t.kind == ACTIONS_TERMINAL && !t.boarded);
+    if let Some(name) = free.and_then(|terminal| terminal.device_id.as_ref()) {
+        writeln!(out, "\n{} {name}, in a process of its own:\n", head("Be the terminal that is free."))?;
+        writeln!(
+            out,
+            "{program} terminal --url {url} \\\n  --dialect actions --key {}",
+            keys.actions_terminal
+        )?;
+    }
     writeln!(out, "\n{} With Node.js:\n", head("Be a desktop of the Actions API."))?;
     writeln!(out, "{}", wscat(url, &keys.actions_desktop))?;
+    writeln!(out, "\nThe demo takes the key as /v1?x-api-key=KEY too (allow_key_in_query).")?;
     writeln!(out, "\n{}\n", paint::stdout("Ctrl-C ends the demo.", paint::DIM))?;
     Ok(out)
 }
@@ -157,6 +169,11 @@ mod tests {
                 encryption_key: None,
                 device_id: None,
             };
+        let actions = |poi: &str, device: &str, boarded| TerminalEntry {
+            kind: ACTIONS_TERMINAL.to_owned(),
+            device_id: Some(device.to_owned()),
+            ..terminal(poi, "DEMO_MERCHANT_EU", Some("STORE_AMS"), boarded, None)
+        };
         let key = |name: &str| format!("tg_key_{name:x<43}");
         ReadyFile {
             base_url: "http://127.0.0.1:65535".to_owned(),
@@ -186,6 +203,8 @@ mod tests {
                     Some("7KQ2M-XR9TD"),
                 ),
                 terminal("AMS1-000168223606144", "DEMO_MERCHANT_US", None, false, None),
+                actions("ACT1-000000001", "TERM-001", true),
+                actions("ACT1-000000002", "TERM-002", false),
             ],
         }
     }
@@ -214,6 +233,10 @@ mod tests {
             "V400m-324688179",
             "code 7KQ2M-XR9TD",
             "in inventory",
+            "TERM-001, connected",
+            "TERM-002, free",
+            "--dialect actions --key tg_key_h",
+            "?x-api-key=",
             "Ctrl-C",
         ] {
             assert!(screen.contains(part), "{part} is not in\n{screen}");
