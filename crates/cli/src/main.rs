@@ -61,6 +61,8 @@ fn main() -> ExitCode {
     let cli = Cli::parse();
     logs::start(match cli.command {
         Command::Serve(_) => "info",
+        // What becomes of the terminal is said to people already.
+        Command::Terminal(_) => "warn,virtual_terminal::state=off",
         _ => "warn",
     });
     // Fails only if it was done before, which is as well.

@@ -335,7 +335,7 @@ impl Machine {
         let why = format!("the journal can't be written: {why}");
         match self.net {
             Net::Linked { .. } | Net::Dialing { .. } => {
-                tracing::error!(why, "stopped");
+                tracing::error!(target: "virtual_terminal::state", why, "stopped");
                 self.show(State::Stopped { why });
             }
             Net::Resting { .. } | Net::Boarding | Net::Raising => self.halt(why),

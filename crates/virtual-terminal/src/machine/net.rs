@@ -321,7 +321,8 @@ impl Machine {
 
     /// Needs a person from here on.
     pub(super) fn halt(&mut self, why: String) {
-        tracing::warn!(why, "stopped");
+        // The state says it, too: who shows that leaves this target out.
+        tracing::warn!(target: "virtual_terminal::state", why, "stopped");
         self.net = Net::Resting { until: None };
         self.show(State::Stopped { why });
     }
