@@ -227,8 +227,17 @@ async fn a_key_that_opens_too_often_is_told_when_it_may_again() {
     let gateway = TestGateway::configured(Config { limits, ..Config::default() }).await;
     let key = desktop_key(&gateway, &["STORE_A"]).await;
     assert_eq!(upgrade(&gateway, "", &[("x-api-key", &key)]).await.status, 101);
-    let answer = upgrade(&gateway, "", &[("x-api-key", &key)]).await;
+    // A machine that is slow enough may be let in more than once.
+    let too_often = async {
+        loop {
+            let answer = upgrade(&gateway, "", &[("x-api-key", &key)]).await;
+            if answer.status != 101 {
+                return answer;
+            }
+        }
+    };
+    let answer = timeout(SOON, too_often).await.expect("it opens too often");
     assert_eq!((answer.status, answer.headers["retry-after"].as_str()), (429, "1"), "{answer:?}");
-    tokio::time::sleep(Duration::from_millis(1_100)).await;
+    tokio::time::sleep(Duration::from_secs(1)).await; // As it was told.
     assert_eq!(upgrade(&gateway, "", &[("x-api-key", &key)]).await.status, 101);
 }

@@ -1,5 +1,7 @@
 //! An Actions terminal that does by hand what a test says.
 
+use std::time::Duration;
+
 use futures_util::{SinkExt as _, StreamExt as _};
 use gateway::{ActionsKey, NewKey, Role};
 use nexo::PoiId;
@@ -73,9 +75,9 @@ impl ActionsTerminal {
         }
     }
 
-    /// The next frame, which must have this action and comes when the terminal was quiet for 30 s.
-    pub(crate) async fn quiet_until(&mut self, action: &str) -> Value {
-        let frame = timeout(SOON * 2, async {
+    /// The next frame, which must have this action. Until it comes the terminal is quiet.
+    pub(crate) async fn quiet_until(&mut self, action: &str, patience: Duration) -> Value {
+        let frame = timeout(patience, async {
             loop {
                 if let Message::Text(text) = self.socket.next().await.expect("the socket stands").unwrap() {
                     return serde_json::from_str::<Value>(text.as_str()).unwrap();

@@ -80,9 +80,23 @@ impl Desktop {
 
     /// The next frame that tells of a terminal's coming or going.
     pub(crate) async fn change(&mut self) -> Value {
+        self.change_within(SOON).await
+    }
+
+    /// The next change that is a terminal's loss.
+    pub(crate) async fn lost(&mut self, patience: Duration) -> Value {
+        loop {
+            let change = self.change_within(patience).await;
+            if change["status"] == "reconnecting" {
+                return change;
+            }
+        }
+    }
+
+    async fn change_within(&mut self, patience: Duration) -> Value {
         loop {
             let message =
-                timeout(SOON, self.socket.next()).await.expect("a frame").expect("the socket stands");
+                timeout(patience, self.socket.next()).await.expect("a frame").expect("the socket stands");
             let Message::Text(text) = message.unwrap() else { continue };
             let frame: Value = serde_json::from_str(text.as_str()).unwrap();
             if frame["action"] == "terminalStatusUpdate" {
