@@ -127,7 +127,7 @@ async fn in_time<T>(answer: impl Future<Output = Result<T, StoreError>>) -> Resu
 fn bears(request: &Bytes, names: &[TransactionId]) -> bool {
     let Ok(request) = Request::parse(request.clone()) else { return false };
     if request.header().category == MessageCategory::REVERSAL {
-        return VoidAsk::read(request).is_ok_and(|void| names.contains(void.transaction()));
+        return VoidAsk::read(request).is_ok_and(|void| names.contains(&void.payment().transaction));
     }
     let named = request.sale_transaction_id();
     named.is_some_and(|named| names.iter().any(|name| name.as_str() == named.transaction_id))

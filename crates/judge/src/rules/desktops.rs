@@ -53,7 +53,10 @@ fn payment<'r>(run: &'r Run<'_>, transaction: &str) -> Option<Payment<'r>> {
         .collect();
     let is_void = |wanted: &&crate::run::Wanted| {
         wanted.intention.sale == SALE
-            && wanted.intention.reversal_of.as_deref().is_some_and(|of| names.contains(&of))
+            && wanted.intention.reversal_of.as_deref().is_some_and(|of| {
+                // An Actions terminal's payment is called by what it was delivered as, too: `d_1:c_2/T-5001`.
+                names.contains(&of) || of.split_once('/').is_some_and(|(_, name)| names.contains(&name))
+            })
     };
     let reversals: Vec<_> = run.intentions.iter().filter(is_void).collect();
     let voids = reversals.iter().flat_map(|wanted| &wanted.executions);

@@ -44,7 +44,7 @@ pub enum FromClient {
     /// A terminal that acknowledges: its first frame. Ours.
     ///
     /// ```json
-    /// {"action":"resume","journalId":"j_5f","transactionIds":["T-5001"],"desktopIds":["c_02"],"voidTransactionIds":[]}
+    /// {"action":"resume","journalId":"j_5f","transactionIds":["T-5001"],"desktopIds":["c_02"],"voidTransactionIds":[],"voidDesktopIds":[]}
     /// ```
     Resume(Resume),
     /// A terminal that acknowledges has stored a `paymentRequest`, and may begin. Ours.
@@ -67,13 +67,18 @@ pub enum FromClient {
     /// A terminal that acknowledges has stored a `voidRequest`, and may begin. Ours.
     ///
     /// ```json
-    /// {"action":"voidReceived","transactionId":"T-5001"}
+    /// {"action":"voidReceived","transactionId":"T-5001","desktopId":"c_01"}
     /// ```
-    VoidReceived(TransactionId),
+    VoidReceived {
+        /// The payment.
+        transaction: TransactionId,
+        /// As it came with the `voidRequest`; see [`VoidAnswer::desktop_id`].
+        desktop_id: Option<Box<str>>,
+    },
     /// What became of a void. Ours.
     ///
     /// ```json
-    /// {"action":"voidResponse","transactionId":"T-5001","status":"FAILED","errorMessage":"Already settled"}
+    /// {"action":"voidResponse","transactionId":"T-5001","desktopId":"c_01","status":"FAILED","errorMessage":"Already settled"}
     /// ```
     VoidResponse(VoidAnswer),
 }
@@ -92,6 +97,8 @@ pub struct Resume {
     /// `voidTransactionIds`: the payments whose voids it has stored and that are not yet `voidRecorded`; at most 256. Where
     /// it is left out, `transactionIds` name voids too.
     pub voids: Option<Vec<TransactionId>>,
+    /// `voidDesktopIds`: what came as `desktopId` with each of these voids, by the rule of `desktopIds`.
+    pub void_desktops: Option<Vec<Box<str>>>,
 }
 
 /// What a terminal says became of a payment.
@@ -110,6 +117,8 @@ pub struct TerminalAnswer {
 pub struct VoidAnswer {
     /// Which payment was to be voided.
     pub transaction: TransactionId,
+    /// As it came with the `voidRequest`; may be left out as long as the `transactionId` alone tells which payment is meant.
+    pub desktop_id: Option<Box<str>>,
     /// How it went: `SUCCESS` if the payment is void now.
     pub status: PaymentStatus,
     /// Why not.
@@ -138,17 +147,17 @@ impl FromClient {
             "paymentResponse" | "paymentComplete" => {
                 let raw = members.required_object("paymentResponse")?;
                 FromClient::PaymentResponse {
-                    desktop_id: members
-                        .text("desktopId")?
-                        .filter(|text| !text.is_empty())
-                        .map(Cow::into_owned)
-                        .map(Into::into),
+                    desktop_id: desktop(&members)?,
                     response: TerminalAnswer::read(&own(raw))?,
                 }
             }
-            "voidReceived" => FromClient::VoidReceived(transaction(&members)?),
+            "voidReceived" => FromClient::VoidReceived {
+                transaction: transaction(&members)?,
+                desktop_id: desktop(&members)?,
+            },
             "voidResponse" => FromClient::VoidResponse(VoidAnswer {
                 transaction: transaction(&members)?,
+                desktop_id: desktop(&members)?,
                 status: status(&members)?,
                 error_message: members.text("errorMessage")?.map(Into::into),
             }),
@@ -164,7 +173,7 @@ impl FromClient {
             FromClient::Payment { terminal_id, payment_request } => {
                 object.text("terminalId", terminal_id).raw("paymentRequest", payment_request)
             }
-            FromClient::Resume(Resume { journal, payments, desktops, voids }) => {
+            FromClient::Resume(Resume { journal, payments, desktops, voids, void_desktops }) => {
                 let list = |names: &[TransactionId]| {
                     written(&names.iter().map(TransactionId::as_str).collect::<Vec<_>>())
                 };
@@ -173,15 +182,18 @@ impl FromClient {
                     .raw("transactionIds", &list(payments))
                     .maybe_raw("desktopIds", desktops.as_ref().map(written).as_deref())
                     .maybe_raw("voidTransactionIds", voids.as_deref().map(list).as_deref())
+                    .maybe_raw("voidDesktopIds", void_desktops.as_ref().map(written).as_deref())
             }
-            FromClient::PaymentReceived(transaction) | FromClient::VoidReceived(transaction) => {
-                object.text("transactionId", transaction.as_str())
-            }
+            FromClient::PaymentReceived(transaction) => object.text("transactionId", transaction.as_str()),
+            FromClient::VoidReceived { transaction, desktop_id } => object
+                .text("transactionId", transaction.as_str())
+                .maybe_text("desktopId", desktop_id.as_deref()),
             FromClient::PaymentResponse { desktop_id, response } => {
                 object.maybe_text("desktopId", desktop_id.as_deref()).raw("paymentResponse", &response.raw)
             }
-            FromClient::VoidResponse(VoidAnswer { transaction, status, error_message }) => object
+            FromClient::VoidResponse(VoidAnswer { transaction, desktop_id, status, error_message }) => object
                 .text("transactionId", transaction.as_str())
+                .maybe_text("desktopId", desktop_id.as_deref())
                 .text("status", status.as_str())
                 .maybe_text("errorMessage", error_message.as_deref()),
         }
@@ -198,7 +210,7 @@ impl FromClient {
             FromClient::Resume(_) => "resume",
             FromClient::PaymentReceived(_) => "paymentReceived",
             FromClient::PaymentResponse { .. } => "paymentResponse",
-            FromClient::VoidReceived(_) => "voidReceived",
+            FromClient::VoidReceived { .. } => "voidReceived",
             FromClient::VoidResponse(_) => "voidResponse",
         }
     }
@@ -224,6 +236,11 @@ fn transaction(members: &Members<'_>) -> Result<TransactionId, ClientError> {
     TransactionId::parse(&text).ok_or_else(|| members.must_be("transactionId", TransactionId::EXPECTED))
 }
 
+fn desktop(members: &Members<'_>) -> Result<Option<Box<str>>, ClientError> {
+    let text = members.text("desktopId")?.filter(|text| !text.is_empty());
+    Ok(text.map(Cow::into_owned).map(Into::into))
+}
+
 fn status(members: &Members<'_>) -> Result<PaymentStatus, ClientError> {
     PaymentStatus::parse(&members.required_text("status")?)
         .ok_or_else(|| members.must_be("status", "SUCCESS, FAILED, CANCELLED, PENDING or UNKNOWN"))
@@ -233,17 +250,23 @@ fn resume(members: &Members<'_>) -> Result<Resume, ClientError> {
     let journal = journal(members)?;
     let payments =
         transactions(members, "transactionIds")?.ok_or_else(|| ClientError::required("transactionIds"))?;
-    let desktops: Option<Vec<Box<str>>> = match members.value("desktopIds")? {
-        Some(raw) => Some(
-            serde_json::from_str(raw.get())
-                .map_err(|_| members.must_be("desktopIds", "an array of strings"))?,
-        ),
-        None => None,
-    };
+    let desktops = texts(members, "desktopIds")?;
     if desktops.as_ref().is_some_and(|desktops| desktops.len() != payments.len()) {
         return Err(members.must_be("desktopIds", "as many as transactionIds"));
     }
-    Ok(Resume { journal, payments, desktops, voids: transactions(members, "voidTransactionIds")? })
+    let voids = transactions(members, "voidTransactionIds")?;
+    let void_desktops = texts(members, "voidDesktopIds")?;
+    let names = voids.as_ref().map(Vec::len);
+    if void_desktops.as_ref().is_some_and(|desktops| Some(desktops.len()) != names) {
+        return Err(members.must_be("voidDesktopIds", "as many as voidTransactionIds"));
+    }
+    Ok(Resume { journal, payments, desktops, voids, void_desktops })
+}
+
+fn texts(members: &Members<'_>, name: &'static str) -> Result<Option<Vec<Box<str>>>, ClientError> {
+    let Some(raw) = members.value(name)? else { return Ok(None) };
+    let texts = serde_json::from_str(raw.get());
+    texts.map(Some).map_err(|_| members.must_be(name, "an array of strings"))
 }
 
 fn journal(members: &Members<'_>) -> Result<JournalId, ClientError> {
@@ -400,6 +423,7 @@ mod tests {
                 payments: vec![name("T-1"), name("T-2")],
                 desktops: Some(vec!["c_1".into(), "c_1".into()]),
                 voids: Some(vec![]),
+                void_desktops: None,
             }))
         );
         let raw = r#"{"transactionId":"T-1", "status":"SUCCESS","authorizationCode":"A"}"#;
@@ -466,14 +490,14 @@ mod tests {
                 ("[A-Za-z0-9_.-]{1,64}", prop::collection::vec(a_name(), 0..4), prop::option::of(prop::collection::vec(a_name(), 0..4)))
                     .prop_map(|(journal, payments, voids)| {
                         let desktops = voids.as_ref().map(|_| payments.iter().map(|name| name.as_str().into()).collect());
-                        FromClient::Resume(Resume { journal: JournalId::parse(&journal).expect("an ID"), payments, desktops, voids })
+                        FromClient::Resume(Resume { journal: JournalId::parse(&journal).expect("an ID"), payments, desktops, void_desktops: voids.as_ref().map(|voids: &Vec<TransactionId>| voids.iter().map(|name| name.as_str().into()).collect()), voids })
                     }),
                 a_name().prop_map(FromClient::PaymentReceived),
-                a_name().prop_map(FromClient::VoidReceived),
+                (a_name(), proptest::option::of("[a-z]{1,4}")).prop_map(|(transaction, desktop)| FromClient::VoidReceived { transaction, desktop_id: desktop.map(Into::into) }),
                 (prop::option::of("[a-z_0-9]{1,9}"), an_answer())
                     .prop_map(|(desktop, response)| FromClient::PaymentResponse { desktop_id: desktop.map(Into::into), response }),
                 (a_name(), a_status(), prop::option::of(any::<String>())).prop_map(|(transaction, status, message)| {
-                    FromClient::VoidResponse(VoidAnswer { transaction, status, error_message: message.map(Into::into) })
+                    FromClient::VoidResponse(VoidAnswer { transaction, desktop_id: None, status, error_message: message.map(Into::into) })
                 }),
             ]
         ) {

@@ -40,7 +40,7 @@ pub use port::{Asked, Known, Opening, Port, PortOrder, PortSetup, RESUME_WAIT, S
 pub use pursuit::{
     Charge, End, PATIENCE, PaymentStanding, Pursuit, PursuitOrder, Question, Resumed, Undo, VoidEnd,
 };
-pub use sale::{Misfit, Refusal, SaleAsk, VoidAsk};
+pub use sale::{Misfit, PaymentName, Refusal, SaleAsk, VoidAsk};
 pub use to_client::{
     PaymentComplete, PaymentVoided, TerminalChange, TerminalInfo, TerminalPresence, TerminalStatusUpdate,
     ToClient,

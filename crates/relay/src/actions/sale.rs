@@ -1,5 +1,7 @@
 //! A nexo Payment or Reversal as an Actions terminal gets it, and the terminal's answer as a nexo response.
 
+use std::fmt;
+
 use bytes::Bytes;
 use nexo::{
     AdditionalResponse, Amount, AmountsResp, ErrorCondition, FailureResponse, MessageCategory,
@@ -32,7 +34,39 @@ pub struct SaleAsk {
 pub struct VoidAsk {
     request: Request,
     reversal: ReversalRequest,
-    transaction: TransactionId,
+    payment: PaymentName,
+}
+
+/// What tells one payment at an Actions terminal from all others: the TransactionID of its POITransactionID, such as
+/// `d_019a/T-5001`, or `d_019a:c_02/T-5001` where a desktop's connection was its `desktopId`.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct PaymentName {
+    /// The delivery that it was.
+    pub delivery: DeliveryId,
+    /// The `desktopId` that it was sent with.
+    pub desktop_id: Box<str>,
+    /// Its `transactionId`, which two payments may share.
+    pub transaction: TransactionId,
+}
+
+impl PaymentName {
+    /// Reads a TransactionID; none when it is none of ours.
+    pub fn parse(text: &str) -> Option<PaymentName> {
+        let (ids, name) = text.split_once('/')?;
+        let (delivery, desktop) = ids.split_once(':').unwrap_or((ids, ids));
+        let desktop_id = Some(desktop).filter(|desktop| !desktop.is_empty())?.into();
+        let delivery = DeliveryId::parse(delivery).ok()?;
+        Some(PaymentName { delivery, desktop_id, transaction: TransactionId::parse(name)? })
+    }
+}
+
+impl fmt::Display for PaymentName {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        if *self.desktop_id == *self.delivery.as_str() {
+            return write!(f, "{}/{}", self.delivery, self.transaction);
+        }
+        write!(f, "{}:{}/{}", self.delivery, self.desktop_id, self.transaction)
+    }
 }
 
 /// Why a request is not for an Actions terminal: it was not sent, and nothing runs.
@@ -140,12 +174,17 @@ impl SaleAsk {
             .end()
     }
 
-    /// What the terminal says became of it, as a nexo response; `merchant_account` stands in it where an acquirer's name for
+    /// What the terminal says became of it, as a nexo response. It was sent to it as `payment`; `merchant_account` stands in it where an acquirer's name for
     /// the shop does. The same answer makes the same bytes, so that one that is handed in again is known as such.
     ///
     /// # Errors
     /// When it is no end, or not the end of this payment.
-    pub fn response(&self, answer: &TerminalAnswer, merchant_account: &str) -> Result<Bytes, Misfit> {
+    pub fn response(
+        &self,
+        answer: &TerminalAnswer,
+        payment: &PaymentName,
+        merchant_account: &str,
+    ) -> Result<Bytes, Misfit> {
         let own = Members::of(&answer.raw, "");
         let text = |name: &str| own.as_ref().and_then(|own| own.lenient_text(name)).map(String::from);
         let amounts = &self.payment.payment_transaction.amounts_req;
@@ -199,7 +238,7 @@ impl SaleAsk {
         let body = PaymentResponse {
             response: response.with_additional(AdditionalResponse::Pairs(pairs).encode_form()),
             sale_data: Some(self.payment.sale_data.clone()),
-            poi_data: Some(poi_data(self.transaction.to_string(), time_stamp)),
+            poi_data: Some(poi_data(payment.to_string(), time_stamp)),
             payment_result: result,
             payment_receipt: Vec::new(),
         };
@@ -262,17 +301,17 @@ impl VoidAsk {
             });
         }
         let original = reversal.original_poi_transaction.poi_transaction_id.as_ref();
-        let transaction = original.and_then(|original| TransactionId::parse(&original.transaction_id));
-        let transaction = transaction.ok_or(Refusal {
+        let payment = original.and_then(|original| PaymentName::parse(&original.transaction_id));
+        let payment = payment.ok_or(Refusal {
             condition: ErrorCondition::NOT_FOUND,
             message: "OriginalPOITransaction must hold the POITransactionID of the payment.",
         })?;
-        Ok(VoidAsk { request, reversal, transaction })
+        Ok(VoidAsk { request, reversal, payment })
     }
 
-    /// The payment, by the name that the terminal has for it: the TransactionID of its POITransactionID.
-    pub fn transaction(&self) -> &TransactionId {
-        &self.transaction
+    /// The payment: the TransactionID of its POITransactionID.
+    pub fn payment(&self) -> &PaymentName {
+        &self.payment
     }
 
     /// What the terminal says became of it, as a nexo response. The same answer makes the same bytes.
@@ -298,7 +337,7 @@ impl VoidAsk {
         let time_stamp = original.poi_transaction_id.as_ref().map(|id| id.time_stamp.clone());
         let body = ReversalResponse {
             response,
-            poi_data: Some(poi_data(format!("{}.void", self.transaction), time_stamp.unwrap_or_default())),
+            poi_data: Some(poi_data(format!("{}.void", self.payment), time_stamp.unwrap_or_default())),
             original_poi_transaction: Some(original.clone()),
             reversed_amount: None,
             payment_receipt: Vec::new(),
@@ -337,6 +376,10 @@ mod tests {
         SaleAsk::read(request("Payment", &format!(r#""PaymentRequest":{body}"#)))
     }
 
+    fn payment_name() -> PaymentName {
+        PaymentName::parse("d_1:c_2/27908").expect("a name")
+    }
+
     fn ask() -> SaleAsk {
         sale(PAYMENT).expect("an ask")
     }
@@ -346,7 +389,7 @@ mod tests {
     }
 
     fn heard(text: &str) -> (Response, PaymentResponse) {
-        let bytes = ask().response(&answer(text), "DEMO_MERCHANT_EU").expect("an end");
+        let bytes = ask().response(&answer(text), &payment_name(), "DEMO_MERCHANT_EU").expect("an end");
         let response = Response::parse(bytes).expect("a response");
         let body = response.payload().expect("a payment");
         (response, body)
@@ -405,7 +448,7 @@ mod tests {
         assert_eq!(body.response.result, ResultCode::Success);
         assert_eq!(body.sale_data.as_ref().and_then(|data| data.operator_id.as_deref()), Some("Ada"));
         let poi = body.poi_data.expect("POIData").poi_transaction_id;
-        assert_eq!((&*poi.transaction_id, &*poi.time_stamp), ("27908", "2026-11-20T09:15:09.000Z"));
+        assert_eq!((&*poi.transaction_id, &*poi.time_stamp), ("d_1:c_2/27908", "2026-11-20T09:15:09.000Z"));
         let result = body.payment_result.expect("a result");
         let amounts = result.amounts_resp.expect("amounts");
         assert_eq!(
@@ -455,7 +498,7 @@ mod tests {
         }
         for (status, misfit) in [("PENDING", Misfit::Pending), ("UNKNOWN", Misfit::Unknown)] {
             let text = format!(r#"{{"transactionId":"T","status":"{status}"}}"#);
-            assert_eq!(ask().response(&answer(&text), "M"), Err(misfit));
+            assert_eq!(ask().response(&answer(&text), &payment_name(), "M"), Err(misfit));
         }
     }
 
@@ -464,7 +507,11 @@ mod tests {
         let (_, body) = heard(r#"{"transactionId":"T","status":"SUCCESS","amount":5}"#);
         assert_eq!(body.response.result, ResultCode::Partial);
         assert_eq!(
-            ask().response(&answer(r#"{"transactionId":"T","status":"SUCCESS","currency":"USD"}"#), "M"),
+            ask().response(
+                &answer(r#"{"transactionId":"T","status":"SUCCESS","currency":"USD"}"#),
+                &payment_name(),
+                "M"
+            ),
             Err(Misfit::OtherCurrency)
         );
     }
@@ -483,7 +530,7 @@ mod tests {
         let request = Request::parse(asked.message(&poi, &service, NOW)).expect("a request");
         let sale = SaleAsk::read(request).expect("an ask");
         let heard = |text: &str| {
-            let bytes = sale.response(&answer(text), "M").expect("an end");
+            let bytes = sale.response(&answer(text), &payment_name(), "M").expect("an end");
             match judge(&asked, &Answer::Response(bytes), NOW) {
                 Judgement::Final(outcome) => {
                     String::from_utf8(outcome.payment_response.to_vec()).expect("text")
@@ -511,11 +558,12 @@ mod tests {
 
     #[test]
     fn a_reversal_voids_the_payment_that_its_poi_transaction_id_names() {
-        let body = r#""ReversalRequest":{"OriginalPOITransaction":{"POITransactionID":{"TransactionID":"27908","TimeStamp":"t"}},"ReversalReason":"MerchantCancel"}"#;
+        let body = r#""ReversalRequest":{"OriginalPOITransaction":{"POITransactionID":{"TransactionID":"d_1:c_2/27908","TimeStamp":"t"}},"ReversalReason":"MerchantCancel"}"#;
         let void = VoidAsk::read(request("Reversal", body)).expect("a void");
-        assert_eq!(void.transaction().as_str(), "27908");
+        assert_eq!(*void.payment(), payment_name());
         let answer = |status, message: Option<&str>| VoidAnswer {
-            transaction: void.transaction().clone(),
+            transaction: void.payment().transaction.clone(),
+            desktop_id: None,
             status,
             error_message: message.map(Into::into),
         };
@@ -548,8 +596,8 @@ mod tests {
                 text.push_str(&format!(r#","{name}":{value}"#));
             }
             text.push('}');
-            let first = ask().response(&answer(&text), "M");
-            prop_assert_eq!(&first, &ask().response(&answer(&text), "M"));
+            let first = ask().response(&answer(&text), &payment_name(), "M");
+            prop_assert_eq!(&first, &ask().response(&answer(&text), &payment_name(), "M"));
             if let Ok(bytes) = first {
                 let response = Response::parse(bytes).expect("a response");
                 prop_assert!(response.payload::<PaymentResponse>().is_ok());

@@ -67,22 +67,26 @@ pub enum ToClient {
     /// Undo a payment, for a terminal that acknowledges (E25). Ours.
     ///
     /// ```json
-    /// {"action":"voidRequest","transactionId":"T-5001","timestamp":"2026-11-20T08:20:00.000Z"}
+    /// {"action":"voidRequest","transactionId":"T-5001","desktopId":"c_02","timestamp":"2026-11-20T08:20:00.000Z"}
     /// ```
     VoidRequest {
         /// The payment.
         transaction: TransactionId,
+        /// What that came with: tells two payments of one name apart.
+        desktop_id: Box<str>,
         /// Now.
         timestamp: String,
     },
     /// The same as `paymentRecorded`, of a void's result. Ours.
     ///
     /// ```json
-    /// {"action":"voidRecorded","transactionId":"T-5001"}
+    /// {"action":"voidRecorded","transactionId":"T-5001","desktopId":"c_02"}
     /// ```
     VoidRecorded {
         /// The payment that was to be voided.
         transaction: TransactionId,
+        /// What the `voidRequest` came with, where that is known.
+        desktop_id: Option<Box<str>>,
         /// Why it could not be used, when it could not.
         problem: Option<String>,
     },
@@ -282,11 +286,13 @@ impl ToClient {
                     .maybe_text("desktopId", desktop_id.as_deref())
                     .maybe_text("problem", problem.as_deref())
             }
-            ToClient::VoidRequest { transaction, timestamp } => Object::action("voidRequest")
+            ToClient::VoidRequest { transaction, desktop_id, timestamp } => Object::action("voidRequest")
                 .text("transactionId", transaction.as_str())
+                .text("desktopId", desktop_id)
                 .text("timestamp", timestamp),
-            ToClient::VoidRecorded { transaction, problem } => Object::action("voidRecorded")
+            ToClient::VoidRecorded { transaction, desktop_id, problem } => Object::action("voidRecorded")
                 .text("transactionId", transaction.as_str())
+                .maybe_text("desktopId", desktop_id.as_deref())
                 .maybe_text("problem", problem.as_deref()),
             ToClient::TerminalStatusUpdate(update) => Object::action("terminalStatusUpdate")
                 .text("terminalId", &update.terminal_id)
@@ -356,10 +362,17 @@ impl ToClient {
                 problem: problem(&members)?,
             },
             "voidRequest" => {
-                ToClient::VoidRequest { transaction: transaction(&members)?, timestamp: timestamp()? }
+                let desktop_id = required(&members, "desktopId")?.into();
+                ToClient::VoidRequest {
+                    transaction: transaction(&members)?,
+                    desktop_id,
+                    timestamp: timestamp()?,
+                }
             }
             "voidRecorded" => {
-                ToClient::VoidRecorded { transaction: transaction(&members)?, problem: problem(&members)? }
+                let desktop_id = members.text("desktopId")?.map(Into::into);
+                let problem = problem(&members)?;
+                ToClient::VoidRecorded { transaction: transaction(&members)?, desktop_id, problem }
             }
             "terminalStatusUpdate" => ToClient::TerminalStatusUpdate(Box::new(TerminalStatusUpdate {
                 terminal_id: required(&members, "terminalId")?,
@@ -471,12 +484,20 @@ mod tests {
                 r#"{"action":"paymentRecorded","transactionId":"T-5001","desktopId":"c_02"}"#,
             ),
             (
-                ToClient::VoidRequest { transaction: name(), timestamp: TIME.into() },
-                r#"{"action":"voidRequest","transactionId":"T-5001","timestamp":"2026-11-20T08:15:00.000Z"}"#,
+                ToClient::VoidRequest {
+                    transaction: name(),
+                    desktop_id: "c_02".into(),
+                    timestamp: TIME.into(),
+                },
+                r#"{"action":"voidRequest","transactionId":"T-5001","desktopId":"c_02","timestamp":"2026-11-20T08:15:00.000Z"}"#,
             ),
             (
-                ToClient::VoidRecorded { transaction: name(), problem: Some("why".into()) },
-                r#"{"action":"voidRecorded","transactionId":"T-5001","problem":"why"}"#,
+                ToClient::VoidRecorded {
+                    transaction: name(),
+                    desktop_id: Some("c_02".into()),
+                    problem: Some("why".into()),
+                },
+                r#"{"action":"voidRecorded","transactionId":"T-5001","desktopId":"c_02","problem":"why"}"#,
             ),
             (
                 ToClient::TerminalStatusUpdate(Box::new(TerminalStatusUpdate {

@@ -336,6 +336,7 @@ impl World {
                     .says_desktop
                     .then(|| self.terminal.held.iter().map(|held| held.delivery.as_str().into()).collect()),
                 voids: Some(vec![]),
+                void_desktops: Some(vec![]),
             });
             self.up(resume.encode());
             let answers: Vec<_> = self.terminal.held.iter().filter_map(|held| held.answer.clone()).collect();

@@ -445,14 +445,15 @@ fn bears(message: &Bytes, name: &TransactionId) -> bool {
     let request = &value["SaleToPOIRequest"];
     let of_sale = &request["PaymentRequest"]["SaleData"]["SaleTransactionID"]["TransactionID"];
     let of_poi = &request["ReversalRequest"]["OriginalPOITransaction"]["POITransactionID"]["TransactionID"];
-    [of_sale, of_poi].into_iter().any(|text| text.as_str() == Some(name.as_str()))
+    let of_poi = of_poi.as_str().and_then(|text| text.split_once('/')).map(|(_, name)| name);
+    [of_sale.as_str(), of_poi].contains(&Some(name.as_str()))
 }
 
 /// What a terminal is sent to do, as it can tell two of them apart.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub(crate) enum Errand {
     Payment { transaction: String, desktop: String },
-    Void { transaction: String },
+    Void { transaction: String, desktop: String },
 }
 
 impl From<&Asked> for Errand {
@@ -461,7 +462,9 @@ impl From<&Asked> for Errand {
             Asked::Payment { transaction, desktop } => {
                 Errand::Payment { transaction: transaction.to_string(), desktop: desktop.to_string() }
             }
-            Asked::Void { transaction } => Errand::Void { transaction: transaction.to_string() },
+            Asked::Void { transaction, desktop } => {
+                Errand::Void { transaction: transaction.to_string(), desktop: desktop.to_string() }
+            }
         }
     }
 }
@@ -475,7 +478,10 @@ pub(crate) fn errand_in(frame: &Bytes) -> Option<Errand> {
             transaction: text(&value["paymentRequest"]["transactionId"])?,
             desktop: text(&value["desktopId"])?,
         }),
-        "voidRequest" => Some(Errand::Void { transaction: text(&value["transactionId"])? }),
+        "voidRequest" => Some(Errand::Void {
+            transaction: text(&value["transactionId"])?,
+            desktop: text(&value["desktopId"])?,
+        }),
         _ => None,
     }
 }

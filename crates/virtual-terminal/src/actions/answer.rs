@@ -44,7 +44,7 @@ pub(super) fn frame(asked: &Asked, outcome: &Outcome) -> FromClient {
             desktop_id: Some(desktop.clone()),
             response: payment(transaction, outcome),
         },
-        Asked::Void { transaction } => FromClient::VoidResponse(void(transaction, outcome)),
+        Asked::Void { transaction, desktop } => FromClient::VoidResponse(void(transaction, desktop, outcome)),
     }
 }
 
@@ -104,7 +104,7 @@ fn payment(transaction: &TransactionId, outcome: &Outcome) -> TerminalAnswer {
     wire.answer(transaction, status)
 }
 
-fn void(transaction: &TransactionId, outcome: &Outcome) -> VoidAnswer {
+fn void(transaction: &TransactionId, desktop: &str, outcome: &Outcome) -> VoidAnswer {
     let (status, message) = match outcome {
         Outcome::Indeterminate(why) => (PaymentStatus::Unknown, Some(why.clone())),
         Outcome::Empty => (PaymentStatus::Unknown, Some("there is no response".into())),
@@ -119,7 +119,12 @@ fn void(transaction: &TransactionId, outcome: &Outcome) -> VoidAnswer {
             }
         }
     };
-    VoidAnswer { transaction: transaction.clone(), status, error_message: message.map(Into::into) }
+    VoidAnswer {
+        transaction: transaction.clone(),
+        desktop_id: Some(desktop.into()),
+        status,
+        error_message: message.map(Into::into),
+    }
 }
 
 /// `Partial` is money, too: how much is said beside it.

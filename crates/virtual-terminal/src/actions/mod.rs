@@ -149,18 +149,28 @@ impl Adapter {
     }
 
     fn resume(&self, journal: &JournalId, terminal: &Terminal) -> Resume {
-        let (mut payments, mut desktops, mut voids) = (Vec::new(), Vec::new(), Vec::new());
+        let (mut payments, mut desktops) = (Vec::new(), Vec::new());
+        let (mut voids, mut void_desktops) = (Vec::new(), Vec::new());
         for delivery in terminal.resume() {
             match self.names.get(&delivery) {
                 Some(Asked::Payment { transaction, desktop }) => {
                     payments.push(transaction.clone());
                     desktops.push(desktop.clone());
                 }
-                Some(Asked::Void { transaction }) => voids.push(transaction.clone()),
+                Some(Asked::Void { transaction, desktop }) => {
+                    voids.push(transaction.clone());
+                    void_desktops.push(desktop.clone());
+                }
                 None => tracing::warn!(delivery = %delivery, "nobody knows what this delivery was called"),
             }
         }
-        Resume { journal: journal.clone(), payments, desktops: Some(desktops), voids: Some(voids) }
+        Resume {
+            journal: journal.clone(),
+            payments,
+            desktops: Some(desktops),
+            voids: Some(voids),
+            void_desktops: Some(void_desktops),
+        }
     }
 
     /// The gateway of this dialect says no `welcome`: this one stands for it.
@@ -217,8 +227,11 @@ impl Adapter {
             (Habit::Acknowledges, Some(Asked::Payment { transaction, .. })) => {
                 Some(FromClient::PaymentReceived(transaction.clone()))
             }
-            (Habit::Acknowledges, Some(Asked::Void { transaction })) => {
-                Some(FromClient::VoidReceived(transaction.clone()))
+            (Habit::Acknowledges, Some(Asked::Void { transaction, desktop })) => {
+                Some(FromClient::VoidReceived {
+                    transaction: transaction.clone(),
+                    desktop_id: Some(desktop.clone()),
+                })
             }
             (_, _) => None,
         };
@@ -235,18 +248,28 @@ impl Adapter {
             Ok(ToClient::PaymentRequest { desktop_id, payment_request, .. }) => {
                 self.asked_for_payment(now, desktop_id, &payment_request, poi, terminal)
             }
-            Ok(ToClient::VoidRequest { transaction, .. }) if self.habit == Habit::Acknowledges => {
-                self.asked_for_void(now, transaction, poi, terminal)
+            Ok(ToClient::VoidRequest { transaction, desktop_id, .. })
+                if self.habit == Habit::Acknowledges =>
+            {
+                self.asked_for_void(now, transaction, desktop_id, poi, terminal)
             }
             Ok(ToClient::PaymentRecorded { transaction, desktop_id, problem }) => {
                 match self.payment_recorded(&transaction, desktop_id.as_deref(), terminal) {
-                    Some(delivery) => Heard::Recorded(delivery, problem),
+                    Some(delivery) => {
+                        if desktop_id.is_some() {
+                            // What was said of it so far is dealt with: no later frame can mean that.
+                            self.told.remove(&delivery);
+                        }
+                        Heard::Recorded(delivery, problem)
+                    }
                     None => Heard::Nothing,
                 }
             }
-            Ok(ToClient::VoidRecorded { transaction, problem }) => {
-                let is_void =
-                    |asked: &Asked| matches!(asked, Asked::Void { transaction: of } if *of == transaction);
+            Ok(ToClient::VoidRecorded { transaction, desktop_id, problem }) => {
+                let is_void = |asked: &Asked| {
+                    matches!(asked, Asked::Void { transaction: of, desktop } if *of == transaction
+                        && desktop_id.as_ref().is_none_or(|meant| meant == desktop))
+                };
                 match self.only_told(terminal, is_void) {
                     Some(delivery) => Heard::Recorded(delivery, problem),
                     None => Heard::Nothing,
@@ -307,20 +330,26 @@ impl Adapter {
         &mut self,
         now: Now,
         transaction: TransactionId,
+        desktop: Box<str>,
         poi: &PoiId,
         terminal: &Terminal,
     ) -> Heard {
-        let is_same = |asked: &Asked| matches!(asked, Asked::Void { transaction: of } if *of == transaction);
-        let owed = self.owed(terminal, is_same).next().cloned();
+        if desktop.len() > names::DESKTOP_MAX {
+            tracing::warn!(length = desktop.len(), "ignored a void whose desktopId is too long");
+            return Heard::Nothing;
+        }
+        let asked = Asked::Void { transaction: transaction.clone(), desktop: desktop.clone() };
+        let owed = self.owed(terminal, |other| *other == asked).next().cloned();
         if let Some(delivery) = owed {
             // The gateway asks anew, for it has not heard the end of the first one.
-            return self.deliver(delivery, Asked::Void { transaction }, Bytes::new(), terminal);
+            return self.deliver(delivery, asked, Bytes::new(), terminal);
         }
-        let payment = match payment_to_void(&transaction, terminal.executions()) {
+        let payment = match payment_to_void(&delivery_of(&desktop, &transaction), terminal.executions()) {
             Ok(payment) => payment,
             Err((status, why)) => {
                 return Heard::Answer(FromClient::VoidResponse(VoidAnswer {
                     transaction,
+                    desktop_id: Some(desktop),
                     status,
                     error_message: why.map(Into::into),
                 }));
@@ -329,7 +358,7 @@ impl Adapter {
         // One that was refused may be asked for again: that is a request of its own.
         let mut number = 0;
         let delivery = loop {
-            let delivery = names::void_of(&transaction, number);
+            let delivery = names::void_of(&desktop, &transaction, number);
             if !terminal.remembers(&delivery) {
                 break delivery;
             }
@@ -360,7 +389,7 @@ impl Adapter {
             reversal_reason: ReversalReason::MERCHANT_CANCEL,
         };
         let message = nexo::request(&header, &body);
-        self.deliver(delivery, Asked::Void { transaction }, message, terminal)
+        self.deliver(delivery, asked, message, terminal)
     }
 
     fn deliver(&mut self, delivery: DeliveryId, asked: Asked, message: Bytes, terminal: &Terminal) -> Heard {
@@ -398,12 +427,14 @@ impl Adapter {
         }
     }
 
-    /// The one result of this kind that was told over this link and is owed. If there are several, it is none of them: they
-    /// are told again, for a result that is forgotten for another one's sake would be lost.
+    /// The one result of this kind that was told over this link, if it is owed. If several were told, it is none of them, also
+    /// if the others are not owed any more, for one of those may be meant once more: they are told again, for a result that is
+    /// forgotten for another one's sake would be lost.
     fn only_told(&self, terminal: &Terminal, is_meant: impl Fn(&Asked) -> bool) -> Option<DeliveryId> {
-        let mut told = self.owed(terminal, is_meant).filter(|delivery| self.told.contains(*delivery));
+        let meant = self.names.iter().filter(|(_, asked)| is_meant(asked)).map(|(delivery, _)| delivery);
+        let mut told = meant.filter(|delivery| self.told.contains(*delivery));
         match (told.next(), told.next()) {
-            (Some(one), None) => Some(one.clone()),
+            (Some(one), None) if terminal.is_owed(one) => Some(one.clone()),
             _ => None,
         }
     }
@@ -418,28 +449,21 @@ impl Adapter {
     }
 }
 
-/// The payment that a void is for. If there is none to be reversed, what is said instead: that it is void already, or why not.
+/// The payment that a void is for: the one that was delivered so. If there is none to be reversed, what is said instead: that
+/// it is void already, or why not.
 fn payment_to_void<'a>(
-    transaction: &TransactionId,
+    delivery: &DeliveryId,
     executions: &'a [Execution],
 ) -> Result<&'a Execution, (PaymentStatus, Option<&'static str>)> {
-    let left = |payment: &Execution| {
-        let reversal = ExecutionKind::Reversal { of: payment.poi_transaction.clone() };
-        let reversed = executions.iter().filter(|execution| execution.kind == reversal);
-        reversed.fold(payment.amount.value(), |left, execution| left - execution.amount.value())
+    let is_payment =
+        |execution: &&Execution| execution.kind == ExecutionKind::Payment && execution.delivery == *delivery;
+    let Some(payment) = executions.iter().find(is_payment) else {
+        return Err((PaymentStatus::Failed, Some("This terminal knows no such payment.")));
     };
-    let payments = executions.iter().filter(|execution| {
-        execution.kind == ExecutionKind::Payment
-            && execution.sale_transaction.as_deref() == Some(transaction.as_str())
-    });
-    let (whole, void): (Vec<_>, Vec<_>) = payments.partition(|payment| left(payment) > Decimal::ZERO);
-    match (&whole[..], &void[..]) {
-        ([payment], _) => Ok(payment),
-        ([], []) => Err((PaymentStatus::Failed, Some("This terminal knows no such payment."))),
-        ([], _) => Err((PaymentStatus::Success, None)),
-        // The frame has no other name for it, and the wrong one must not be undone.
-        _ => Err((PaymentStatus::Failed, Some("This terminal took several payments of this transactionId."))),
-    }
+    let reversal = ExecutionKind::Reversal { of: payment.poi_transaction.clone() };
+    let reversed = executions.iter().filter(|execution| execution.kind == reversal);
+    let left = reversed.fold(payment.amount.value(), |left, execution| left - execution.amount.value());
+    if left > Decimal::ZERO { Ok(payment) } else { Err((PaymentStatus::Success, None)) }
 }
 
 /// Whether the gateway refuses what only terminals say.

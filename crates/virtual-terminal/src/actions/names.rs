@@ -28,6 +28,8 @@ pub enum Asked {
         /// The payment's `transactionId`.
         #[serde(serialize_with = "write", deserialize_with = "read")]
         transaction: TransactionId,
+        /// Its `desktopId`.
+        desktop: Box<str>,
     },
 }
 
@@ -37,8 +39,8 @@ pub fn delivery_of(desktop: &str, transaction: &TransactionId) -> DeliveryId {
 }
 
 /// The delivery that the `voidRequest` of this number for this payment is.
-pub(super) fn void_of(transaction: &TransactionId, number: u64) -> DeliveryId {
-    named("d_void-", &[transaction.as_str().as_bytes(), &number.to_be_bytes()])
+pub(super) fn void_of(desktop: &str, transaction: &TransactionId, number: u64) -> DeliveryId {
+    named("d_void-", &[desktop.as_bytes(), transaction.as_str().as_bytes(), &number.to_be_bytes()])
 }
 
 /// The ServiceID of a delivery: the same for the same, as T8 wants it.

@@ -8,7 +8,7 @@ use super::{LookFor, Mode, Port, SILENCE_MAX, hashed};
 use crate::actions::client_error::ClientError;
 use crate::actions::frame::{FromClient, TerminalAnswer, VoidAnswer};
 use crate::actions::json::Members;
-use crate::actions::sale::{Misfit, SaleAsk, VoidAsk};
+use crate::actions::sale::{Misfit, PaymentName, SaleAsk, VoidAsk};
 use crate::actions::to_client::ToClient;
 use crate::actions::transaction::TransactionId;
 use crate::fault::{self, Fault};
@@ -24,16 +24,17 @@ pub(super) const ORPHANS_MAX: usize = 64;
 
 impl Port {
     /// The terminal has stored what it was sent: the first of these kinds that waits for it.
-    pub(super) fn received(&mut self, now: Now, kinds: &[What], name: &TransactionId) {
+    pub(super) fn received(&mut self, now: Now, kinds: &[What], name: &TransactionId, desktop: Option<&str>) {
+        let is = |job: &Job, what| job.is(what, name) && desktop.is_none_or(|d| job.was_asked_by(d));
         let waits = |what: &What| {
             self.jobs
                 .iter()
-                .find(|job| job.is(*what, name) && matches!(job.stage, Stage::Out { is_received: false, .. }))
+                .find(|job| is(job, *what) && matches!(job.stage, Stage::Out { is_received: false, .. }))
         };
         if let Some(job) = kinds.iter().find_map(waits) {
             let delivery = job.delivery.clone();
             self.note_received(&delivery);
-        } else if !self.jobs.iter().any(|job| kinds.iter().any(|what| job.is(*what, name))) {
+        } else if !self.jobs.iter().any(|job| kinds.iter().any(|what| is(job, *what))) {
             self.refuse(now, ClientError::TRANSACTION_NOT_FOUND);
         }
     }
@@ -54,7 +55,7 @@ impl Port {
         let index = match self.find(What::Payment, &answer.transaction, desktop) {
             Found::One(index) => index,
             Found::None => {
-                return self.keep_orphan(now, What::Payment, &answer.transaction, &answer.raw);
+                return self.keep_orphan(now, What::Payment, &answer.transaction, desktop, &answer.raw);
             }
             Found::Unclear(why) => {
                 // Kept for a person; the terminal keeps it too, if it is one that keeps anything.
@@ -63,9 +64,23 @@ impl Port {
                 return self.refuse(now, ClientError::bad_request(why));
             }
         };
+        if let Some(desktop) = desktop {
+            // What it calls it itself is what it will be told that is recorded.
+            self.jobs[index].desktop.get_or_insert_with(|| desktop.into());
+        }
         let message = self.jobs[index].message.clone();
         let composed = match Request::parse(message).ok().and_then(|request| SaleAsk::read(request).ok()) {
-            Some(sale) => sale.response(answer, &self.merchant_account),
+            Some(sale) => {
+                let job = &self.jobs[index];
+                // Its own word for it is what a void will have to name.
+                let desktop = desktop.or(job.desktop.as_deref()).unwrap_or(job.delivery.as_str());
+                let payment = PaymentName {
+                    delivery: job.delivery.clone(),
+                    desktop_id: desktop.into(),
+                    transaction: sale.transaction().clone(),
+                };
+                sale.response(answer, &payment, &self.merchant_account)
+            }
             // What was asked can't be read any more: to the desk its answer is one that does not fit.
             None => Err(Misfit::OtherCurrency),
         };
@@ -87,7 +102,7 @@ impl Port {
     /// The ledger knows these of that name.
     pub(super) fn note_namesakes(&mut self, name: &TransactionId, known: &[Known]) {
         let is_namesake = |known: &&Known| {
-            let (what, other) = identify(&known.message);
+            let (what, other, _) = identify(&known.message);
             let may_have_come = known.received || known.standing == Standing::UnknownFinal;
             may_have_come && what == What::Payment && other.as_ref() == Some(name)
         };
@@ -99,8 +114,22 @@ impl Port {
 
     pub(super) fn void_answered(&mut self, now: Now, answer: &VoidAnswer) {
         let raw = FromClient::VoidResponse(answer.clone()).encode();
-        let Found::One(index) = self.find(What::Void, &answer.transaction, None) else {
-            return self.keep_orphan(now, What::Void, &answer.transaction, &raw);
+        let index = match self.find(What::Void, &answer.transaction, answer.desktop_id.as_deref()) {
+            Found::One(index) => index,
+            Found::None => {
+                return self.keep_orphan(
+                    now,
+                    What::Void,
+                    &answer.transaction,
+                    answer.desktop_id.as_deref(),
+                    &raw,
+                );
+            }
+            Found::Unclear(why) => {
+                let delivery = orphan(&answer.transaction);
+                self.tell(ToGateway::Result(delivery, ResultMessage::Message(raw)));
+                return self.refuse(now, ClientError::bad_request(why));
+            }
         };
         let message = self.jobs[index].message.clone();
         let composed = match Request::parse(message).ok().and_then(|request| VoidAsk::read(request).ok()) {
@@ -159,7 +188,14 @@ impl Port {
             return Found::One(last);
         }
         if let Some(desktop) = desktop {
-            if let Some((index, _)) = named().rfind(|(_, job)| job.was_asked_by(desktop)) {
+            let of_desktop = || named().filter(|(_, job)| job.was_asked_by(desktop));
+            let out = || of_desktop().rfind(|(_, job)| matches!(job.stage, Stage::Out { .. }));
+            let found = match what {
+                // Several attempts to void one payment: it means the one that is with it.
+                What::Void => out().or_else(|| of_desktop().rfind(|(_, job)| job.is_open())),
+                What::Payment | What::Other => None,
+            };
+            if let Some((index, _)) = found.or_else(|| of_desktop().next_back()) {
                 return Found::One(index);
             }
             // It may be an older payment of that name, said once more.
@@ -173,13 +209,15 @@ impl Port {
             (None, _) => Found::None,
             (Some((_, job)), None) if job.has_namesakes == Some(true) => Found::Unclear(USED_TWICE),
             (Some((index, _)), None) => Found::One(index),
-            // The terminal has no other name for a void.
-            (Some(_), Some(_)) if what == What::Void => {
+            (Some((_, first)), Some(_))
+                if what == What::Void && named().all(|(_, job)| job.desktop == first.desktop) =>
+            {
                 // An older one that was answered is not what it means while another is with it.
                 let out = named().rfind(|(_, job)| matches!(job.stage, Stage::Out { .. }));
                 let open = out.or_else(|| named().rfind(|(_, job)| job.is_open()));
                 open.or_else(|| named().next_back()).map_or(Found::None, |(index, _)| Found::One(index))
             }
+            (Some(_), Some(_)) if what == What::Void => Found::Unclear(USED_TWICE),
             (Some(_), Some(_)) => {
                 let mut open = named().filter(|(_, job)| job.is_open());
                 match (open.next(), open.next()) {
@@ -215,14 +253,21 @@ impl Port {
     }
 
     /// A result for something that this terminal was never sent, as far as anybody knows: evidence (E15).
-    fn keep_orphan(&mut self, now: Now, what: What, name: &TransactionId, raw: &Bytes) {
+    fn keep_orphan(
+        &mut self,
+        now: Now,
+        what: What,
+        name: &TransactionId,
+        desktop: Option<&str>,
+        raw: &Bytes,
+    ) {
         let delivery = orphan(name);
         if self.mode == Mode::Plain {
             self.tell(ToGateway::Result(delivery, ResultMessage::Message(raw.clone())));
             return self.refuse(now, ClientError::TRANSACTION_NOT_FOUND);
         }
         // It hears that it is recorded, and forgets it; one that finds no room comes again.
-        let entry = (delivery.clone(), what, name.clone());
+        let entry = (delivery.clone(), what, name.clone(), desktop.map(Into::into));
         if !self.orphans.contains(&entry) {
             if self.orphans.len() >= ORPHANS_MAX {
                 return;

@@ -54,7 +54,7 @@ pub(super) struct Job {
     pub(super) what: What,
     /// None for what the terminal has no name for.
     pub(super) name: Option<TransactionId>,
-    /// The `desktopId` that it was sent with, if that is known.
+    /// The `desktopId` that it, or the payment that it voids, was sent with, if that is known.
     pub(super) desktop: Option<Box<str>>,
     /// The nexo request.
     pub(super) message: Bytes,
@@ -88,7 +88,8 @@ pub(super) enum Stage {
 impl Job {
     pub(super) fn of(known: Known) -> Job {
         let Known { delivery, message, desktop_id: desktop, standing, .. } = known;
-        let (what, name) = identify(&message);
+        let (what, name, payments_desktop) = identify(&message);
+        let desktop = payments_desktop.or(desktop);
         let stage = match standing {
             Standing::Open => Stage::Resuming { is_written_here: false },
             Standing::UnknownFinal => Stage::GivenUp,
@@ -128,17 +129,18 @@ impl Job {
     }
 }
 
-/// What a request is to an Actions terminal, and what that calls it.
-pub(super) fn identify(message: &Bytes) -> (What, Option<TransactionId>) {
-    let Ok(request) = Request::parse(message.clone()) else { return (What::Other, None) };
+/// What a request is to an Actions terminal, and what that calls it. Of a void also the `desktopId` of its payment.
+pub(super) fn identify(message: &Bytes) -> (What, Option<TransactionId>, Option<Box<str>>) {
+    let Ok(request) = Request::parse(message.clone()) else { return (What::Other, None, None) };
     if request.header().category == MessageCategory::PAYMENT {
         let named = request.sale_transaction_id();
         let name = named.and_then(|named| TransactionId::parse(&named.transaction_id));
-        return (What::Payment, name);
+        return (What::Payment, name, None);
     }
     if request.header().category == MessageCategory::REVERSAL {
-        let void = VoidAsk::read(request).ok();
-        return (What::Void, void.map(|void| void.transaction().clone()));
+        let Ok(void) = VoidAsk::read(request) else { return (What::Void, None, None) };
+        let payment = void.payment();
+        return (What::Void, Some(payment.transaction.clone()), Some(payment.desktop_id.clone()));
     }
-    (What::Other, None)
+    (What::Other, None, None)
 }

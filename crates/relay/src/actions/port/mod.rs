@@ -15,7 +15,7 @@ use sha2::{Digest as _, Sha256};
 
 use super::client_error::{ClientError, ErrorPace};
 use super::frame::{FromClient, Resume, TerminalAnswer};
-use super::sale::{Refusal, SaleAsk, VoidAsk};
+use super::sale::{PaymentName, Refusal, SaleAsk, VoidAsk};
 use super::to_client::ToClient;
 use super::transaction::TransactionId;
 use crate::frame::{Deliver, REASON_MAX, ResultMessage, ToGateway, shortened};
@@ -82,7 +82,7 @@ pub struct Port {
     looks: VecDeque<LookFor>,
     jobs: Vec<Job>,
     /// Results of transactions that nobody knows, until they are on disk.
-    orphans: Vec<(DeliveryId, What, TransactionId)>,
+    orphans: Vec<(DeliveryId, What, TransactionId, Option<Box<str>>)>,
     pace: ErrorPace,
     orders: VecDeque<PortOrder>,
 }
@@ -249,13 +249,15 @@ impl Port {
                 self.payment_answered(now, desktop_id.as_deref(), &response);
             }
             FromClient::PaymentReceived(name) if !is_plain => {
-                self.received(now, &[What::Payment, What::Void], &name);
+                self.received(now, &[What::Payment, What::Void], &name, None);
             }
-            FromClient::VoidReceived(name) if !is_plain => self.received(now, &[What::Void], &name),
+            FromClient::VoidReceived { transaction, desktop_id } if !is_plain => {
+                self.received(now, &[What::Void], &transaction, desktop_id.as_deref());
+            }
             FromClient::VoidResponse(answer) if !is_plain => self.void_answered(now, &answer),
             FromClient::Resume(_)
             | FromClient::PaymentReceived(_)
-            | FromClient::VoidReceived(_)
+            | FromClient::VoidReceived { .. }
             | FromClient::VoidResponse(_) => {
                 self.refuse(now, ClientError::bad_request("resume must be the first message"));
             }
@@ -315,15 +317,16 @@ impl Port {
                 }
                 (job.what, job.name.clone(), job.desktop.clone())
             } else if let Some(index) = self.orphans.iter().position(|(orphan, ..)| orphan == delivery) {
-                let (_, what, name) = self.orphans.swap_remove(index);
-                (what, Some(name), None)
+                // In the order in which they were told, for two may share the name that they are kept under.
+                let (_, what, name, desktop) = self.orphans.remove(index);
+                (what, Some(name), desktop)
             } else {
                 return;
             };
         self.forget();
         let Some(transaction) = name.filter(|_| self.mode == Mode::Acknowledging) else { return };
         self.write(match what {
-            What::Void => ToClient::VoidRecorded { transaction, problem },
+            What::Void => ToClient::VoidRecorded { transaction, desktop_id, problem },
             What::Payment | What::Other => ToClient::PaymentRecorded { transaction, desktop_id, problem },
         });
     }
@@ -386,9 +389,13 @@ impl Port {
         }
         let (what, name, desktop, frame) = if is_void {
             let void = VoidAsk::read(request)?;
-            let transaction = void.transaction().clone();
-            let frame = ToClient::VoidRequest { transaction: transaction.clone(), timestamp };
-            (What::Void, transaction, None, frame)
+            let PaymentName { transaction, desktop_id, .. } = void.payment().clone();
+            let frame = ToClient::VoidRequest {
+                transaction: transaction.clone(),
+                desktop_id: desktop_id.clone(),
+                timestamp,
+            };
+            (What::Void, transaction, Some(desktop_id), frame)
         } else {
             let sale = SaleAsk::read(request)?;
             let asked = asked.unwrap_or_else(|| Asked {

@@ -159,16 +159,20 @@ impl Port {
 /// The deliveries that a terminal says it has. Where it leaves open which of two it means, both.
 fn named<'a>(resume: &Resume, jobs: &'a [Job]) -> Vec<&'a DeliveryId> {
     let mut all = Vec::new();
-    for (index, name) in resume.payments.iter().enumerate() {
-        let desktop = resume.desktops.as_ref().and_then(|desktops| desktops.get(index));
-        let bears = |job: &&Job| job.is(What::Payment, name);
-        let is_exact = |job: &Job| desktop.is_some_and(|desktop| job.was_asked_by(desktop));
-        let any_exact = jobs.iter().filter(bears).any(is_exact);
-        let chosen = jobs.iter().filter(bears).filter(|job| !any_exact || is_exact(job));
-        all.extend(chosen.map(|job| &job.delivery));
+    let mut name_all = |what, names: &[TransactionId], desktops: Option<&Vec<Box<str>>>| {
+        for (index, name) in names.iter().enumerate() {
+            let desktop = desktops.and_then(|desktops| desktops.get(index));
+            let bears = |job: &&Job| job.is(what, name);
+            let is_exact = |job: &Job| desktop.is_some_and(|desktop| job.was_asked_by(desktop));
+            let any_exact = jobs.iter().filter(bears).any(is_exact);
+            let chosen = jobs.iter().filter(bears).filter(|job| !any_exact || is_exact(job));
+            all.extend(chosen.map(|job| &job.delivery));
+        }
+    };
+    name_all(What::Payment, &resume.payments, resume.desktops.as_ref());
+    match &resume.voids {
+        Some(voids) => name_all(What::Void, voids, resume.void_desktops.as_ref()),
+        None => name_all(What::Void, &resume.payments, resume.desktops.as_ref()),
     }
-    let voids = resume.voids.as_ref().unwrap_or(&resume.payments);
-    let is_void = |job: &&Job| voids.iter().any(|name| job.is(What::Void, name));
-    all.extend(jobs.iter().filter(is_void).map(|job| &job.delivery));
     all
 }

@@ -114,7 +114,7 @@ fn payment(transaction: &str) -> Bytes {
 
 fn reversal(transaction: &str) -> Bytes {
     let body = format!(
-        r#""ReversalRequest":{{"OriginalPOITransaction":{{"POITransactionID":{{"TransactionID":"{transaction}","TimeStamp":"t"}}}},"ReversalReason":"MerchantCancel"}}"#
+        r#""ReversalRequest":{{"OriginalPOITransaction":{{"POITransactionID":{{"TransactionID":"d_p:c_1/{transaction}","TimeStamp":"t"}}}},"ReversalReason":"MerchantCancel"}}"#
     );
     message("Reversal", "R1", &body)
 }
@@ -574,7 +574,9 @@ fn a_terminal_that_acknowledges_voids_a_payment() {
     deliver(&mut port, 100, "d_1", reversal("T-1"));
     assert_eq!(
         done(&mut port),
-        [r#"{"action":"voidRequest","transactionId":"T-1","timestamp":"2026-11-20T09:15:00.000Z"}"#]
+        [
+            r#"{"action":"voidRequest","transactionId":"T-1","desktopId":"c_1","timestamp":"2026-11-20T09:15:00.000Z"}"#
+        ]
     );
     assert_eq!(pay(&mut port, 100, "d_2", "T-2"), ["result d_2 Failure/Busy"]);
     say(&mut port, 101, r#"{"action":"voidReceived","transactionId":"T-1"}"#);
@@ -582,7 +584,7 @@ fn a_terminal_that_acknowledges_voids_a_payment() {
     say(&mut port, 102, r#"{"action":"voidResponse","transactionId":"T-1","status":"SUCCESS"}"#);
     assert_eq!(done(&mut port), ["result d_1 Success"]);
     port.handle_recorded(&delivery("d_1"), None);
-    assert_eq!(done(&mut port), [r#"{"action":"voidRecorded","transactionId":"T-1"}"#]);
+    assert_eq!(done(&mut port), [r#"{"action":"voidRecorded","transactionId":"T-1","desktopId":"c_1"}"#]);
     // `paymentReceived` says it too.
     deliver(&mut port, 103, "d_3", reversal("T-3"));
     say(&mut port, 103, r#"{"action":"paymentReceived","transactionId":"T-3"}"#);
@@ -701,4 +703,46 @@ fn a_plain_terminals_old_answer_is_not_taken_for_a_newer_payment_of_its_name() {
     say_paid(&mut port);
     port.handle_found(at(102), vec![older(false, Standing::UnknownFinal)]);
     assert_eq!(done(&mut port)[1..], [unclear]);
+}
+
+#[test]
+fn a_void_names_its_payment_by_both_names_and_so_does_its_answer() {
+    let of = |desktop: &str, service: &str| {
+        let text = String::from_utf8(reversal("T-1").to_vec()).expect("text");
+        Bytes::from(text.replace("d_p:c_1/", &format!("d_{desktop}:{desktop}/")).replace("R1", service))
+    };
+    // What a payment's answer calls it is what its reversal has to name.
+    let (mut port, _) = acknowledging(r#""transactionIds":[]"#, vec![]);
+    pay(&mut port, 100, "d_1", "T-1");
+    say(&mut port, 101, &answer("T-1", "SUCCESS"));
+    let [PortOrder::Tell(ToGateway::Result(_, ResultMessage::Message(response)))] = &orders(&mut port)[..]
+    else {
+        panic!("no result")
+    };
+    let text = String::from_utf8(response.to_vec()).expect("text");
+    assert!(text.contains(r#""POITransactionID":{"TransactionID":"d_1/T-1""#), "{text}");
+
+    // Two payments of one name were taken; both are voided.
+    let void = |desktop: Option<&str>| {
+        let desktop = desktop.map(|desktop| format!(r#""desktopId":"{desktop}","#)).unwrap_or_default();
+        format!(r#"{{"action":"voidResponse","transactionId":"T-1",{desktop}"status":"SUCCESS"}}"#)
+    };
+    let known = || {
+        let has = r#""transactionIds":[],"voidTransactionIds":["T-1"],"voidDesktopIds":["c_1"]"#;
+        let first = known("d_3", of("c_1", "R1"), Standing::Open);
+        let (port, opening) = acknowledging(has, vec![first, known("d_4", of("c_2", "R2"), Standing::Open)]);
+        assert_eq!(opening.resume, [delivery("d_3")], "the other one's void never came");
+        port
+    };
+    let mut port = known();
+    say(&mut port, 102, &void(Some("c_2")));
+    assert_eq!(done(&mut port), ["result d_4 Success"]);
+    say(&mut port, 102, &void(Some("c_1")));
+    assert_eq!(done(&mut port), ["result d_3 Success"]);
+    for desktop in [None, Some("c_3")] {
+        let mut port = known();
+        say(&mut port, 102, &void(desktop));
+        let told = done(&mut port);
+        assert!(told[0].ends_with(" unfit") && told[1].contains("desktopId is"), "{told:?}");
+    }
 }

@@ -71,9 +71,10 @@ impl Owner {
         });
     }
 
-    fn ask_void(&mut self, transaction: &str) {
+    fn ask_void(&mut self, desktop: &str, transaction: &str) {
         self.tell(&ToClient::VoidRequest {
             transaction: name(transaction),
+            desktop_id: desktop.into(),
             timestamp: start().wall.to_rfc3339(),
         });
     }
@@ -283,7 +284,7 @@ fn a_plain_terminal_says_results_and_nothing_else() {
         assert_eq!(owner.machine.executions().len(), 5);
         // It has nothing to do with voids.
         owner.actions.clear();
-        owner.ask_void("T-4");
+        owner.ask_void("c_1", "T-4");
         assert_eq!(owner.next(), None);
     }
 }
@@ -296,8 +297,11 @@ fn a_void_gives_a_payment_back_once() {
     owner.run_for(CARD);
     owner.actions.clear();
     owner.record(Some("c_1"), "T-1");
-    owner.ask_void("T-1");
-    assert_eq!(owner.says(), FromClient::VoidReceived(name("T-1")));
+    owner.ask_void("c_1", "T-1");
+    assert_eq!(
+        owner.says(),
+        FromClient::VoidReceived { transaction: name("T-1"), desktop_id: Some("c_1".into()) }
+    );
     assert_eq!(owner.void_answer("T-1"), (PaymentStatus::Success, None));
     let reversal = &owner.machine.executions()[1];
     assert!(matches!(reversal.kind, ExecutionKind::Reversal { .. }));
@@ -308,34 +312,57 @@ fn a_void_gives_a_payment_back_once() {
     let (_, payments, _, voids) = again.resume();
     assert_eq!((payments, voids), (vec![], vec!["T-1".to_owned()]));
     assert_eq!(again.void_answer("T-1"), (PaymentStatus::Success, None));
-    again.ask_void("T-1");
+    again.ask_void("c_1", "T-1");
     assert_eq!(again.void_answer("T-1"), (PaymentStatus::Success, None));
-    again.tell(&ToClient::VoidRecorded { transaction: name("T-1"), problem: None });
+    again.tell(&ToClient::VoidRecorded { transaction: name("T-1"), desktop_id: None, problem: None });
     assert_eq!(again.machine.terminal().resume(), []);
     again.run_for(Duration::from_secs(1));
-    again.ask_void("T-1");
+    again.ask_void("c_1", "T-1");
     assert_eq!(again.void_answer("T-1"), (PaymentStatus::Success, None), "it is void");
     assert_eq!(again.machine.executions().len(), 2);
 }
 
 #[test]
-fn a_void_that_could_mean_two_payments_or_none_is_refused() {
+fn a_void_takes_back_the_one_payment_of_its_two_names_or_none() {
     let mut owner = Owner::speaking(Habit::Acknowledges, Vec::new()).connected();
     owner.resume();
     for desktop in ["c_1", "c_2"] {
-        owner.ask(desktop, "T-1", "5");
+        owner.ask(desktop, "T-1", if desktop == "c_1" { "5" } else { "6" });
         owner.run_for(CARD);
     }
     owner.actions.clear();
-    owner.ask_void("T-1");
-    let (status, why) = owner.void_answer("T-1");
-    assert_eq!(status, PaymentStatus::Failed);
-    assert_eq!(why.as_deref(), Some("This terminal took several payments of this transactionId."));
-    owner.ask_void("T-2");
-    let (status, why) = owner.void_answer("T-2");
-    assert_eq!(status, PaymentStatus::Failed);
-    assert_eq!(why.as_deref(), Some("This terminal knows no such payment."));
-    assert_eq!(owner.machine.executions().len(), 2);
+    owner.ask_void("c_2", "T-1");
+    owner.says();
+    assert_eq!(owner.void_answer("T-1"), (PaymentStatus::Success, None));
+    let reversal = owner.machine.executions().last().unwrap();
+    assert_eq!((owner.machine.executions().len(), &*reversal.amount.to_string()), (3, "6"));
+
+    let FromClient::Resume(resume) =
+        Owner::speaking(Habit::Acknowledges, owner.disk.clone()).connected().says()
+    else {
+        panic!("no resume")
+    };
+    assert_eq!(resume.voids, Some(vec![name("T-1")]));
+    assert_eq!(resume.void_desktops, Some(vec!["c_2".into()]));
+    // What is recorded of the other one's is nothing that it has.
+    let recorded = |desktop: &str| ToClient::VoidRecorded {
+        transaction: name("T-1"),
+        desktop_id: Some(desktop.into()),
+        problem: None,
+    };
+    let owed = owner.machine.terminal().resume().len();
+    owner.tell(&recorded("c_1"));
+    assert_eq!(owner.machine.terminal().resume().len(), owed);
+    owner.tell(&recorded("c_2"));
+    assert_eq!(owner.machine.terminal().resume().len(), owed - 1);
+
+    for (desktop, transaction) in [("c_1", "T-2"), ("c_3", "T-1")] {
+        owner.actions.clear();
+        owner.ask_void(desktop, transaction);
+        let (status, why) = owner.void_answer(transaction);
+        assert_eq!(status, PaymentStatus::Failed);
+        assert_eq!(why.as_deref(), Some("This terminal knows no such payment."));
+    }
 }
 
 #[test]
@@ -346,17 +373,17 @@ fn a_void_that_was_refused_can_be_asked_for_again() {
     owner.run_for(CARD);
     owner.ask("c_1", "T-2", "5");
     owner.actions.clear();
-    owner.ask_void("T-1");
+    owner.ask_void("c_1", "T-1");
     owner.says();
     let (status, why) = owner.void_answer("T-1");
     assert_eq!(
         (status, why.as_deref()),
         (PaymentStatus::Failed, Some("The terminal is processing another request."))
     );
-    owner.tell(&ToClient::VoidRecorded { transaction: name("T-1"), problem: None });
+    owner.tell(&ToClient::VoidRecorded { transaction: name("T-1"), desktop_id: None, problem: None });
     owner.run_for(CARD);
     owner.actions.clear();
-    owner.ask_void("T-1");
+    owner.ask_void("c_1", "T-1");
     owner.says();
     assert_eq!(owner.void_answer("T-1"), (PaymentStatus::Success, None));
 }

@@ -15,7 +15,7 @@ enum Step {
     /// A payment, which may have been asked for before.
     Ask { desktop: usize, transaction: usize, is_declined: bool },
     /// A payment is to be undone.
-    Void { transaction: usize },
+    Void { desktop: usize, transaction: usize },
     /// The link breaks, and what was on its way is lost.
     Break,
     /// The terminal loses its power; this many of the entries that are not synced are on its disk.
@@ -34,7 +34,8 @@ fn a_step() -> impl Strategy<Value = Step> {
     prop_oneof![
         4 => (0..DESKTOPS.len(), 0..TRANSACTIONS.len(), any::<bool>())
             .prop_map(|(desktop, transaction, is_declined)| Step::Ask { desktop, transaction, is_declined }),
-        1 => (0..TRANSACTIONS.len()).prop_map(|transaction| Step::Void { transaction }),
+        1 => (0..DESKTOPS.len(), 0..TRANSACTIONS.len())
+            .prop_map(|(desktop, transaction)| Step::Void { desktop, transaction }),
         1 => Just(Step::Break),
         1 => (0..6_usize).prop_map(|written| Step::Crash { written }),
         5 => Just(Step::Store),
@@ -57,6 +58,8 @@ struct Known {
     told: Vec<PaymentStatus>,
     /// The gateway has said so.
     is_recorded: bool,
+    /// Its result was read, and nothing was said of that yet.
+    is_said: bool,
 }
 
 struct World {
@@ -103,7 +106,9 @@ impl World {
                     self.owner.ask(name.0, name.1, if *is_declined { "1.24" } else { "5.00" });
                 }
             }
-            Step::Void { transaction } if self.is_linked => self.owner.ask_void(TRANSACTIONS[*transaction]),
+            Step::Void { desktop, transaction } if self.is_linked => {
+                self.owner.ask_void(DESKTOPS[*desktop], TRANSACTIONS[*transaction]);
+            }
             Step::Void { .. } => {}
             Step::Break => self.breaks(),
             Step::Crash { written } => {
@@ -185,6 +190,7 @@ impl World {
                     let name = *self.payments.keys().find(is_it).expect("it was asked for");
                     let known = self.payments.entry(name).or_default();
                     known.told.push(response.status);
+                    known.is_said = true;
                     let denies = matches!(response.status, PaymentStatus::Failed | PaymentStatus::Cancelled);
                     assert!(
                         !denies || known.charged == 0,
@@ -210,13 +216,21 @@ impl World {
         }
         for (desktop, transaction) in self.payments.keys().copied().collect::<Vec<_>>() {
             let known = self.payments.entry((desktop, transaction)).or_default();
-            if !known.told.is_empty() {
+            // One name too few is for what was read just now, and never once more after the full one.
+            let is_said = std::mem::take(&mut known.is_said);
+            let names_desktop = names_desktop || known.is_recorded;
+            if is_said || (names_desktop && !known.told.is_empty()) {
                 known.is_recorded |= names_desktop;
                 self.owner.record(names_desktop.then_some(desktop), transaction);
             }
         }
-        for transaction in TRANSACTIONS {
-            self.owner.tell(&ToClient::VoidRecorded { transaction: super::name(transaction), problem: None });
+        for (transaction, desktop) in TRANSACTIONS.into_iter().flat_map(|t| DESKTOPS.map(|d| (t, d))) {
+            let desktop_id = Some(desktop.into());
+            self.owner.tell(&ToClient::VoidRecorded {
+                transaction: super::name(transaction),
+                desktop_id,
+                problem: None,
+            });
         }
     }
 
