@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use futures_util::future::join_all;
 use gateway::{ActionsSettings, Config, Limits};
 use serde_json::json;
 
@@ -486,22 +487,31 @@ async fn a_payment_too_many_is_told_with_the_name_of_the_limit() {
     gateway.stop().await;
 }
 
-#[tokio::test]
-async fn the_same_payment_asked_for_twice_at_once_is_sent() {
-    let gateway = TestGateway::new().await;
+#[tokio::test(flavor = "multi_thread", worker_threads = 4)]
+async fn the_same_payment_asked_for_by_many_at_once_is_sent() {
+    const DESKTOPS: usize = 12;
+    let limits = Limits::default().with_rates_raised(100);
+    let gateway = TestGateway::configured(Config { limits, ..Config::default() }).await;
     let own = terminal_key(&gateway, ACTIONS_POI, "TERM-001").await;
     let mut terminal = ActionsTerminal::connect(&gateway, &own).await;
     let key = desktop_key(&gateway, &["STORE_A"]).await;
-    let mut one = Desktop::connect(&gateway, &key, None).await;
-    let mut other = Desktop::connect(&gateway, &key, None).await;
-    // Often enough for either to be the first one to be told that it is on disk.
-    for n in 0..40 {
+    let mut desktops = Vec::new();
+    for _ in 0..DESKTOPS {
+        desktops.push(Desktop::connect(&gateway, &key, None).await);
+    }
+    // Often enough for another one than the first to hear first that it is on disk.
+    for n in 0..60 {
         let name = format!("T-{n}");
-        tokio::join!(one.pay("TERM-001", &name), other.pay("TERM-001", &name));
+        join_all(desktops.iter_mut().map(|desktop| desktop.pay("TERM-001", &name))).await;
         let request = terminal.next("paymentRequest").await;
         terminal.answer(&request, "SUCCESS").await;
-        let (one, other) = tokio::join!(one.completed(), other.completed());
-        assert_eq!((&one["status"], &other["status"]), (&json!("SUCCESS"), &json!("SUCCESS")), "{name}");
+        for told in join_all(desktops.iter_mut().map(Desktop::completed)).await {
+            assert_eq!(
+                (&told["transactionId"], &told["status"]),
+                (&json!(name), &json!("SUCCESS")),
+                "{told}"
+            );
+        }
     }
     gateway.stop().await;
 }

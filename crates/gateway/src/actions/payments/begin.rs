@@ -119,7 +119,7 @@ impl Payments {
         let Some(found) = self.store.transaction(credential, id).await? else { return Ok(None) };
         let digest = digest(&found);
         Ok(match Begun::upon(found, &digest, self.presence.clock().now().wall) {
-            Some(Begun::Repeated(found)) => Some(self.join(found, connection, called)),
+            Some(Begun::Repeated(found)) => Some(self.join(found, connection, called).await?),
             Some(Begun::Clashes(_)) => Some(Beginning::Clashes),
             Some(Begun::New(_)) | None => None,
         })
@@ -187,7 +187,8 @@ impl Payments {
             }
             Ok(Begun::Repeated(found)) => {
                 self.in_hand().uncount(&credential);
-                tell(Ok(self.join(found, facts.connection.as_ref(), &payment.called)));
+                let joined = self.join(found, facts.connection.as_ref(), &payment.called).await;
+                tell(joined.map_err(NotBegun::from));
             }
             Ok(Begun::Clashes(_)) => {
                 self.in_hand().uncount(&credential);
@@ -221,22 +222,21 @@ impl Payments {
         }
     }
 
-    /// Another call for a transaction that was begun before.
-    fn join(
+    /// Another call for a transaction that was begun before. For who holds its name.
+    async fn join(
         self: &Arc<Self>,
         found: Box<Transaction>,
         connection: Option<&ConnectionId>,
         called: &str,
-    ) -> Beginning {
-        if found.is_open() {
-            // A gateway that has just started may not have come to it yet.
-            self.take_up((*found).clone());
-        }
-        let mut is_told_now = found.edition > Edition::default();
+    ) -> Result<Beginning, StoreError> {
+        // A gateway that has just started may not have come to it yet.
+        let found = Box::new(self.see_to(*found).await?);
+        let mut is_told_now = true;
         let mut in_hand = self.in_hand();
         let followed = in_hand.transactions.get_mut(&found.seq).map(|one| {
-            // What it had to tell was told to those who asked before.
-            is_told_now |= *one.news.borrow() > Edition::default();
+            // What was announced has gone to those who asked before. What is on disk and was not is announced in a moment.
+            let announced = *one.news.borrow();
+            is_told_now = announced > Edition::default() && announced >= found.edition;
             if let Some(connection) = connection
                 && !one.askers.contains(connection)
             {
@@ -246,11 +246,11 @@ impl Payments {
         });
         drop(in_hand);
         if let Some(connection) = connection
-            && (is_told_now || followed.is_none())
+            && is_told_now
         {
             self.answer(connection, &found, called);
         }
-        followed.map_or(Beginning::Stands(found), Beginning::Followed)
+        Ok(followed.map_or(Beginning::Stands(found), Beginning::Followed))
     }
 }
 

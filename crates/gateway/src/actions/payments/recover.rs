@@ -7,6 +7,7 @@ use relay::actions::{PaymentAsk, Pursuit, Resumed};
 use super::Payments;
 use super::chase::Chase;
 use crate::ids;
+use crate::store::StoreError;
 use crate::store::actions::{Edition, TRANSACTIONS_PER_PAGE, Transaction, Void};
 
 impl Payments {
@@ -26,7 +27,9 @@ impl Payments {
             for row in page {
                 // A desktop that was here first may just be beginning it.
                 let _held = self.hold(&row.facts.credential, &row.facts.id).await;
-                self.take_up(row);
+                if self.see_to(row.clone()).await.is_err() {
+                    self.take_up(row);
+                }
             }
             if is_last {
                 break;
@@ -37,8 +40,25 @@ impl Payments {
         }
     }
 
+    /// A transaction as it stands, followed if it is open. For who holds its name.
+    ///
+    /// # Errors
+    /// The store can't be read.
+    pub(super) async fn see_to(self: &Arc<Self>, row: Transaction) -> Result<Transaction, StoreError> {
+        if !row.is_open() || self.in_hand().transactions.contains_key(&row.seq) {
+            return Ok(row);
+        }
+        // It may have ended since it was read, and then whoever waits is told by what is in the store.
+        let now = self.store.transaction(&row.facts.credential, &row.facts.id).await?;
+        let row = now.filter(|now| now.seq == row.seq).unwrap_or(row);
+        if row.is_open() {
+            self.take_up(row.clone());
+        }
+        Ok(row)
+    }
+
     /// Follows a transaction of an earlier run, if nobody does yet. For who holds its name.
-    pub(super) fn take_up(self: &Arc<Self>, row: Transaction) {
+    fn take_up(self: &Arc<Self>, row: Transaction) {
         if self.in_hand().transactions.contains_key(&row.seq) {
             return;
         }

@@ -150,11 +150,12 @@ impl Payments {
             return Ok(None);
         }
         let Some(frame) = self.frame(row, due.terminal.as_deref()).await? else { return Ok(None) };
-        // Whose it is has been told by this; another till of the same key has not taken it from him.
+        // Whose it is has been told by this; another till of the same key has not taken it from him, nor another connection from
+        // the one that has begun it and is here.
         let is_own = desktop.identity.device == row.facts.device;
         let is_claimed = is_own
             && row.told.is_none()
-            && self.desktops.claim(&desktop.connection, Some(&desktop.connection), row.seq, row.edition);
+            && self.desktops.claim(&desktop.connection, row.facts.connection.as_ref(), row.seq, row.edition);
         let slip = is_claimed.then_some(Slip { transaction: row.seq, edition: row.edition });
         Ok(Some(Word { frame, slip, _held: due.held.clone() }))
     }
