@@ -133,8 +133,6 @@ impl Transactions {
 
     fn end(&mut self, number: usize, end: End, response: Bytes) {
         let Some(it) = self.0.get_mut(number).filter(|it| !it.is_complete) else { return };
-        let is_paid = !matches!(end, End::Failed | End::Cancelled);
-        let is_news = it.edition == 0 || is_paid;
         it.is_complete = true;
         it.status = match end {
             End::Failed => "FAILED",
@@ -146,9 +144,7 @@ impl Transactions {
             it.void = Void::Pending;
         }
         it.response = Some(response);
-        if is_news {
-            it.edition += 1;
-            it.is_told = false;
-        }
+        it.edition += 1;
+        it.is_told = false;
     }
 }
