@@ -208,6 +208,7 @@ fn build(
         exchanges,
         directory: directory.clone(),
         presence: presence.clone(),
+        payments: payments.clone(),
         body: config.patience.for_body(config.body_limit),
     };
     let terminal_link = TerminalLink {

@@ -18,7 +18,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
-use nexo::{KeptText, PoiId, ServiceId};
+use nexo::{KeptText, PoiId};
 use relay::exchange::{Answer, Call, Desk, Effect, Heard, OpId, Report, Source, Standing};
 use relay::ledger::{LedgerError, LedgerFacts, Op, Reply};
 use relay::{CallId, ConnectionId, DeliveryId, GRACE, Now, Status, WallMs};
@@ -29,8 +29,7 @@ use tokio_util::task::TaskTracker;
 use crate::clock::Clock;
 use crate::fault::{self, Fault};
 use crate::ids::CallIds;
-use crate::store::actions::{Transaction, Void};
-use crate::store::{CompanyCode, LedgerAnswer, Store, StoreError};
+use crate::store::{LedgerAnswer, Store};
 
 use changes::{Changes, Noted};
 pub(crate) use link_handle::LinkHandle;
@@ -252,27 +251,6 @@ impl Presence {
     /// Writes down what a Sale system was told. Nobody waits for it.
     pub(crate) fn note_told(&self, told: relay::ledger::Told) {
         self.store.submit(Op::NoteTold(told), LedgerAnswer::unheard());
-    }
-
-    /// Notes, before a Sale system is told how the payment under this ServiceID ended, that it is; if it is one of the Actions
-    /// API (E25). The payment as it stands then, if there is one: nobody may be told of a success that is being voided, or was.
-    ///
-    /// # Errors
-    /// It is not noted.
-    pub(crate) async fn note_payment_read(
-        &self,
-        company: &CompanyCode,
-        poi: &PoiId,
-        service: &ServiceId,
-    ) -> Result<Option<Transaction>, StoreError> {
-        let Some(mut found) = self.store.transaction_of_service(company, poi, service).await? else {
-            return Ok(None);
-        };
-        // What was read is never voided after that.
-        if found.read.is_none() || matches!(found.void, Void::Pending | Void::Done) {
-            found.void = self.store.note_payment_read(found.seq, self.clock.now().wall).await?;
-        }
-        Ok(Some(found))
     }
 
     fn shard(&self, poi: &PoiId) -> &Mutex<HashMap<PoiId, Arc<Counter>>> {

@@ -17,6 +17,7 @@ use std::sync::Arc;
 use axum::Router;
 
 use crate::access::Access;
+use crate::actions::payments::Payments;
 use crate::exchange::Exchanges;
 use crate::fleet::Directory;
 use crate::http::body::BodyLimits;
@@ -28,6 +29,8 @@ pub(crate) struct SaleApi {
     pub(crate) exchanges: Arc<Exchanges>,
     pub(crate) directory: Arc<Directory>,
     pub(crate) presence: Arc<Presence>,
+    /// Those of desktops: a Sale system may read how one ended.
+    pub(crate) payments: Arc<Payments>,
     /// Of POS messages.
     pub(crate) body: BodyLimits,
 }

@@ -24,7 +24,7 @@ impl SaleApi {
     pub(super) async fn note_reading(&self, caller: &Caller, request: &Request, heard: &mut Heard) {
         let poi = &request.header().poi_id;
         for service in payments_in(request, &heard.answer) {
-            let instead = match self.presence.note_payment_read(&caller.company, poi, &service).await {
+            let instead = match self.payments.note_read(&caller.company, poi, &service).await {
                 Ok(None) => None,
                 Ok(Some(found)) => match found.void {
                     Void::None | Void::Failed => None,

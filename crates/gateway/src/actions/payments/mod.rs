@@ -10,6 +10,7 @@
 mod begin;
 mod chase;
 mod end;
+mod read;
 mod recover;
 pub(crate) mod tell;
 
