@@ -62,7 +62,16 @@ impl Closing {
 
     /// Closes a socket for this reason.
     pub(super) fn close(self, socket: Socket) -> impl Future<Output = ()> + Send {
-        socket.close(self.code(), self.text())
+        self.close_after(None, socket)
+    }
+
+    /// The same after a last frame.
+    pub(super) fn close_after(
+        self,
+        last_words: Option<Bytes>,
+        socket: Socket,
+    ) -> impl Future<Output = ()> + Send {
+        socket.close(last_words, self.code(), self.text())
     }
 }
 

@@ -8,17 +8,18 @@
 
 use std::pin::Pin;
 use std::sync::Arc;
-use std::time::Duration;
 
 use axum::extract::ws::WebSocket;
+use nexo::PoiId;
 use relay::actions::{ClientError, Opening, Port, PortOrder, PortSetup, ToClient};
 use relay::exchange::{Arrival, LinkOrder};
 use relay::{Heartbeat, LinkAction, Liveness, Now, Placement, ProcessId, Settings, ToTerminal, Welcome};
-use tokio::time::{Sleep, sleep_until, timeout};
+use tokio::time::{Sleep, sleep_until};
 use tokio_util::sync::CancellationToken;
 
 use super::closing::{Closing, displaced};
 use super::{ActionsApi, Visitor};
+use crate::access::{Caller, Pass};
 use crate::actions::deliveries::Unanswered;
 use crate::actions::terminals::Connected;
 use crate::clock::rfc3339;
@@ -27,10 +28,7 @@ use crate::http::socket::{ALARM_MAX, Received, Socket};
 use crate::ids;
 use crate::presence::LinkHandle;
 use crate::store::Place;
-use crate::store::actions::ActionsTerminal;
-
-/// How long it may take to tell a displaced socket why it ends.
-const LAST_WORDS_MAX: Duration = Duration::from_secs(1);
+use crate::store::actions::{ActionsTerminal, Group};
 
 /// One socket from its upgrade to its end. What it does is decided by [`Port`] and by the terminal's desk.
 pub(super) fn serve(
@@ -61,12 +59,16 @@ pub(super) fn serve(
     let connected = api.terminals.connected(handle.connection(), &terminal.poi);
     let alarm = Box::pin(sleep_until(clock.instant(now.mono + ALARM_MAX)));
     let liveness = Liveness::new(now, Heartbeat::DEFAULT);
+    // What is not needed again is dropped here.
+    let (Visitor { caller, pass, .. }, ActionsTerminal { poi, group, .. }) = (visitor, terminal);
     let session = Box::new(Session {
         handle,
         connected,
         api,
-        visitor,
-        terminal,
+        caller,
+        pass,
+        poi,
+        group,
         process,
         liveness,
         alarm,
@@ -81,8 +83,11 @@ struct Session {
     handle: LinkHandle,
     connected: Connected,
     api: Arc<ActionsApi>,
-    visitor: Visitor,
-    terminal: ActionsTerminal,
+    caller: Arc<Caller>,
+    /// Its key's right to stay.
+    pass: Arc<Pass>,
+    poi: PoiId,
+    group: Group,
     /// Names this socket.
     process: ProcessId,
     liveness: Liveness,
@@ -98,30 +103,24 @@ impl Session {
             Ok(never) => match never {},
             Err(closing) => closing,
         };
-        tracing::debug!(poi.id = %self.terminal.poi, connection.id = %self.handle.connection(), code = closing.code(), "Actions terminal disconnected");
+        tracing::debug!(poi.id = %self.poi, connection.id = %self.handle.connection(), code = closing.code(), "Actions terminal disconnected");
         let now = self.api.presence.clock().now();
         // Departs first, so that nobody waits for a polite farewell to know that the terminal is gone.
-        let Session { handle, connected, mut socket, slot, .. } = *self;
+        let Session { handle, connected, socket, slot, .. } = *self;
         drop((handle, connected));
-        if closing == Closing::Replaced {
-            let _ = Box::pin(timeout(LAST_WORDS_MAX, socket.write(displaced(now.wall)))).await;
-        }
-        closing.close(socket).await;
+        let last_words = (closing == Closing::Replaced).then(|| displaced(now.wall));
+        closing.close_after(last_words, socket).await;
         drop(slot);
     }
 
     /// Until the socket ends; says why.
     async fn run(&mut self) -> Result<std::convert::Infallible, Closing> {
-        let boarded = ask(&self.api.stopping, self.api.deliveries.boarded(&self.terminal.poi)).await?;
-        let mut stored = boarded.as_ref().map_or(0, |boarded| boarded.attempt);
-        let setup = PortSetup {
-            plain_journal: Port::plain_journal(self.visitor.caller.credential.as_str()),
-            boarded: boarded.map(|boarded| boarded.journal),
-            merchant_account: self.merchant_account().into(),
-        };
-        let mut port = Port::new(self.now(), setup);
+        let (mut port, mut stored) = Box::pin(self.begin()).await?;
         loop {
-            self.carry_out(&mut port, &mut stored).await?;
+            while let Some(order) = self.next_order(&mut port) {
+                // In a box, so that an idle socket keeps no room for it.
+                Box::pin(self.carry_out(&mut port, order, &mut stored)).await?;
+            }
             // Each socket is woken when the gateway stops.
             if self.api.stopping.is_cancelled() {
                 return Err(Closing::Stopping);
@@ -131,7 +130,7 @@ impl Session {
                 received = self.socket.receive(), if port.takes_frames() => Input::Received(received),
                 () = self.handle.ready() => Input::Ready,
                 () = &mut self.alarm => Input::Timeout,
-                () = self.visitor.pass.ended() => return Err(Closing::KeyEnded),
+                () = self.pass.ended() => return Err(Closing::KeyEnded),
             };
             let now = self.now();
             match input {
@@ -144,6 +143,18 @@ impl Session {
                 }
             }
         }
+    }
+
+    /// What the terminal's socket begins with, and the highest attempt that was seen of the terminal.
+    async fn begin(&mut self) -> Result<(Port, u64), Closing> {
+        let boarded = ask(&self.api.stopping, self.api.deliveries.boarded(&self.poi)).await?;
+        let stored = boarded.as_ref().map_or(0, |boarded| boarded.attempt);
+        let setup = PortSetup {
+            plain_journal: Port::plain_journal(self.caller.credential.as_str()),
+            boarded: boarded.map(|boarded| boarded.journal),
+            merchant_account: self.merchant_account().into(),
+        };
+        Ok((Port::new(self.now(), setup), stored))
     }
 
     /// Moves the alarm forward if it would go off too late; too early is no harm.
@@ -169,19 +180,19 @@ impl Session {
         Ok(())
     }
 
-    /// Whatever the port, the desk and the time have for this socket.
-    async fn carry_out(&mut self, port: &mut Port, stored: &mut u64) -> Result<(), Closing> {
-        loop {
-            // The desk first: a socket that was displaced is to close, and to say and write nothing more.
-            if let Some(order) = self.handle.next_order() {
-                self.follow(port, order).await?;
-            } else if let Some(order) = port.poll_order() {
-                self.obey(port, order, stored).await?;
-            } else if let Some(action) = self.liveness.poll_action() {
-                self.stay_alive(action).await?;
-            } else {
-                return Ok(());
-            }
+    /// Whatever the desk, the port or the time has for this socket. The desk first: a socket that was displaced is to close, and to
+    /// say and write nothing more.
+    fn next_order(&mut self, port: &mut Port) -> Option<Order> {
+        let of_desk = self.handle.next_order().map(Order::Desk);
+        let of_port = || port.poll_order().map(Order::Port);
+        of_desk.or_else(of_port).or_else(|| self.liveness.poll_action().map(Order::Time))
+    }
+
+    async fn carry_out(&mut self, port: &mut Port, order: Order, stored: &mut u64) -> Result<(), Closing> {
+        match order {
+            Order::Desk(order) => self.follow(port, order).await,
+            Order::Port(order) => self.obey(port, order, stored).await,
+            Order::Time(action) => self.stay_alive(action).await,
         }
     }
 
@@ -190,7 +201,7 @@ impl Session {
         match order {
             LinkOrder::Frame(ToTerminal::Welcome(_)) => port.handle_welcome(self.now()),
             LinkOrder::Frame(ToTerminal::Deliver(deliver)) => {
-                let (company, poi) = (&self.visitor.caller.company, &self.terminal.poi);
+                let (company, poi) = (&self.caller.company, &self.poi);
                 let asked = self.api.deliveries.asked(company, poi, &deliver).await;
                 port.handle_deliver(self.now(), deliver, asked);
             }
@@ -208,8 +219,7 @@ impl Session {
     async fn obey(&mut self, port: &mut Port, order: PortOrder, stored: &mut u64) -> Result<(), Closing> {
         match order {
             PortOrder::Look(names) => {
-                let known =
-                    ask(&self.api.stopping, self.api.deliveries.known(&self.terminal.poi, names)).await?;
+                let known = ask(&self.api.stopping, self.api.deliveries.known(&self.poi, names)).await?;
                 port.handle_found(self.now(), known);
             }
             PortOrder::Hello(opening) => self.introduce(opening, stored).await?,
@@ -243,7 +253,7 @@ impl Session {
     /// Says `hello` in the terminal's stead, boarded anew if it has to be.
     async fn introduce(&mut self, opening: Opening, stored: &mut u64) -> Result<(), Closing> {
         if opening.is_new_journal {
-            let boarded = self.api.deliveries.board(&self.terminal.poi, opening.journal.clone());
+            let boarded = self.api.deliveries.board(&self.poi, opening.journal.clone());
             let boarded = ask(&self.api.stopping, boarded).await?.ok_or(Closing::KeyEnded)?;
             *stored = boarded.attempt;
         }
@@ -253,9 +263,9 @@ impl Session {
             server_time: rfc3339(now.wall),
             heartbeat: Heartbeat::DEFAULT,
             terminal: Placement {
-                poi_id: self.terminal.poi.clone(),
+                poi_id: self.poi.clone(),
                 merchant_account: self.merchant_account().to_owned(),
-                store: match self.terminal.group.place() {
+                store: match self.group.place() {
                     Place::Store { store, .. } => Some(store.as_str().to_owned()),
                     _ => None,
                 },
@@ -270,7 +280,7 @@ impl Session {
     }
 
     fn merchant_account(&self) -> &str {
-        self.terminal.group.place().merchant().map_or("", |merchant| merchant.as_str())
+        self.group.place().merchant().map_or("", |merchant| merchant.as_str())
     }
 
     fn now(&self) -> Now {
@@ -293,8 +303,28 @@ async fn ask<T>(
     })
 }
 
+/// What a socket has to do, by whoever wants it.
+enum Order {
+    Desk(LinkOrder),
+    Port(PortOrder),
+    Time(LinkAction),
+}
+
 enum Input {
     Received(Received),
     Ready,
     Timeout,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::http::socket::future_size;
+
+    #[test]
+    fn the_task_of_an_idle_terminal_holds_little() {
+        // In bytes; of the first, 368 are the WebSocket library's, of the second half are the port.
+        let (session, future) = (size_of::<Session>(), future_size(Session::live));
+        assert!(session <= 616 && future <= 608, "{session} and {future}");
+    }
 }

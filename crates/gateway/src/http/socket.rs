@@ -168,16 +168,20 @@ impl Socket {
         }
     }
 
-    /// Closes it, and waits a moment for the client's own close. A client that has closed first gets the answer to that instead.
-    /// `reason` has at most 123 bytes.
+    /// Closes it, after a last text frame if there is one, and waits a moment for the client's own close. A client that has closed
+    /// first gets the answer to that instead. `reason` has at most 123 bytes.
     pub(crate) fn close(
         mut self,
+        last_words: Option<Bytes>,
         code: u16,
         reason: &str,
     ) -> Pin<Box<impl Future<Output = ()> + Send + use<>>> {
         let frame = CloseFrame { code, reason: reason.into() };
         Box::pin(async move {
             let farewell = async {
+                if let Some(frame) = last_words {
+                    let _ = self.write(frame).await;
+                }
                 // After the client's own close nothing more is sent: the answer to it is made already, and written as soon as the
                 // socket is read on. Nothing more is read from it but its close.
                 let _ = self.inner.send(Message::Close(Some(frame))).await;

@@ -227,7 +227,7 @@ impl Session {
 }
 
 fn close(socket: Socket, reason: &CloseReason) -> impl Future<Output = ()> + Send + use<> {
-    socket.close(reason.code(), &reason.text())
+    socket.close(None, reason.code(), &reason.text())
 }
 
 enum Input {
