@@ -131,34 +131,54 @@ async fn every_error_of_the_page_has_its_words_and_leaves_the_connection_open() 
             "Forbidden",
             "Only terminal devices can send paymentReceived",
         ),
+        (
+            r#"{"action":"resume","journalId":"j_1","transactionIds":[]}"#,
+            "Forbidden",
+            "Only terminal devices can send resume",
+        ),
     ];
     for (frame, error, message) in table {
         let told = format!(r#"{{"error":"{error}","message":"{message}"}}"#);
         assert_eq!(desktop.ask(frame).await, told, "{frame}");
     }
-    desktop.send(Message::binary(b"{}".to_vec())).await;
-    let told = r#"{"error":"Bad Request","message":"Invalid JSON in message body"}"#;
-    assert_eq!(desktop.next().await, told);
-    for (frame, message) in [
-        (r#"{"action":"getTerminals"}"#.to_owned(), "Only desktop devices can request terminal list"),
-        (payment("TERM-001", "T"), "Only desktop devices can request payments"),
+    for (frame, error, message) in [
+        ("{", "Bad Request", "Invalid JSON in message body"),
+        ("[]", "Bad Request", "Invalid JSON in message body"),
+        ("{}", "Bad Request", "action is required"),
+        (r#"{"action":"dance"}"#, "Bad Request", "Unknown action: dance"),
+        (r#"{"action":"getTerminals"}"#, "Forbidden", "Only desktop devices can request terminal list"),
+        (&payment("TERM-001", "T"), "Forbidden", "Only desktop devices can request payments"),
+        (
+            r#"{"action":"paymentReceived","transactionId":"T"}"#,
+            "Bad Request",
+            "resume must be the first message",
+        ),
     ] {
-        let told = format!(r#"{{"error":"Forbidden","message":"{message}"}}"#);
-        assert_eq!(terminal.ask(&frame).await, told);
+        let told = format!(r#"{{"error":"{error}","message":"{message}"}}"#);
+        assert_eq!(terminal.ask(frame).await, told, "{frame}");
     }
-    assert!(desktop.ask(r#"{"action":"ping"}"#).await.contains("pong"));
-    assert!(terminal.ask(r#"{"action":"ping"}"#).await.contains("pong"));
+    let invalid = r#"{"error":"Bad Request","message":"Invalid JSON in message body"}"#;
+    for socket in [&mut desktop, &mut terminal] {
+        socket.send(Message::binary(b"{}".to_vec())).await;
+        assert_eq!(socket.next().await, invalid);
+        socket.has_nothing().await;
+    }
+    desktop.say(&payment("TERM-001", "TXN-1")).await;
+    assert!(terminal.next().await.contains("paymentRequest"));
+    terminal.say(SUCCESS).await;
+    assert_eq!(desktop.completed().await, ("TXN-1".into(), "SUCCESS".into()));
 
     // The twentieth within ten seconds is one too many.
-    let mut other = ActionsSocket::open(&gateway, &key, &[]).await;
-    for _ in 0..20 {
-        other.say("{").await;
+    for key in [&key, &terminal_key_of_ams] {
+        let mut other = ActionsSocket::open(&gateway, key, &[]).await;
+        for _ in 0..20 {
+            other.say("{").await;
+        }
+        for _ in 0..20 {
+            assert_eq!(other.next().await, invalid);
+        }
+        assert_eq!(other.next_of_all().await, Err(1008));
     }
-    let mut closed = other.next_of_all().await;
-    while closed.is_ok() {
-        closed = other.next_of_all().await;
-    }
-    assert_eq!(closed, Err(1008));
     gateway.stop().await;
 }
 

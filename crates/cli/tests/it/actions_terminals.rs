@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use tokio::task::JoinHandle;
 
+use crate::actions_wire::{COMPANY, desktop_key, terminal_key};
 use crate::gateway_process::{GatewayProcess, MERCHANT};
 use crate::pos::{Heard, Pos};
 use crate::process::until;
@@ -30,7 +31,7 @@ struct Shop {
 impl Shop {
     async fn open(habit: &[&str], cardholder_seconds: f64) -> Shop {
         let gateway = GatewayProcess::start().await;
-        let key = gateway.actions_terminal_key(POI, "TERM-001").await;
+        let key = terminal_key(&gateway, COMPANY, MERCHANT, POI, "TERM-001").await;
         let url = gateway.base_url();
         let terminal = TerminalProcess::start_actions(&url, POI, &key, habit, cardholder_seconds);
         let pos = Arc::new(gateway.pos(POI));
@@ -149,7 +150,7 @@ async fn a_second_terminal_with_the_same_key_is_not_fought() {
 #[tokio::test]
 async fn a_key_that_is_of_no_use_is_told_with_what_to_do() {
     let gateway = GatewayProcess::start().await;
-    let desktop = gateway.actions_desktop_key().await;
+    let desktop = desktop_key(&gateway, COMPANY, &[MERCHANT]).await;
     for (key, why) in [
         ("tg_key_unknown", "the gateway does not take this key"),
         (gateway.key(), "this key is not for an Actions terminal here"),

@@ -3,14 +3,14 @@
 use std::time::Duration;
 
 use futures_util::{SinkExt as _, StreamExt as _};
-use serde_json::Value;
+use serde_json::{Value, json};
 use tokio::net::TcpStream;
 use tokio::time::timeout;
 use tokio_tungstenite::WebSocketStream;
 use tokio_tungstenite::tungstenite::client::IntoClientRequest as _;
 use tokio_tungstenite::tungstenite::{Error, Message};
 
-use crate::gateway_process::GatewayProcess;
+use crate::gateway_process::{GatewayProcess, word};
 
 /// How long the gateway may take for any one frame.
 const FRAME_MAX: Duration = Duration::from_secs(20);
@@ -19,7 +19,7 @@ const FRAME_MAX: Duration = Duration::from_secs(20);
 pub(crate) const COMPANY: &str = "SHOP";
 pub(crate) const OTHER_COMPANY: &str = "OTHER";
 
-/// One connection.
+/// One connection. Dropping it breaks it off.
 #[derive(Debug)]
 pub(crate) struct ActionsSocket {
     socket: WebSocketStream<TcpStream>,
@@ -29,7 +29,7 @@ pub(crate) struct ActionsSocket {
 pub(crate) async fn desktop_key(gateway: &GatewayProcess, company: &str, groups: &[&str]) -> String {
     let mut args = vec!["new", "--company", company, "--role", "actions-desktop"];
     args.extend(groups.iter().flat_map(|group| ["--group", group]));
-    key_in(&gateway.run("key", &args).await)
+    word(&gateway.run("key", &args).await, "tg_key_").to_owned()
 }
 
 /// A terminal of this dialect: its key.
@@ -42,18 +42,13 @@ pub(crate) async fn terminal_key(
 ) -> String {
     let args = ["new", "--company", company, "--role", "actions-terminal", "--group", group];
     let more = ["--poi-id", poi_id, "--device-id", device_id, "--metadata", r#"{"lane":"4"}"#];
-    key_in(&gateway.run("key", &[&args[..], &more[..]].concat()).await)
+    word(&gateway.run("key", &[&args[..], &more[..]].concat()).await, "tg_key_").to_owned()
 }
 
 /// A store, which is a group. Its merchant account is made with the first of them.
 pub(crate) async fn store(gateway: &GatewayProcess, company: &str, merchant: &str, store: &str) {
     let args = ["--company", company, "--merchant-account", merchant, "--store", store];
     gateway.run("init", &args).await;
-}
-
-fn key_in(printed: &str) -> String {
-    let found = printed.split_whitespace().find(|word| word.starts_with("tg_key_"));
-    found.unwrap_or_else(|| panic!("no key in {printed}")).to_owned()
 }
 
 impl ActionsSocket {
@@ -116,6 +111,27 @@ impl ActionsSocket {
     pub(crate) async fn ask(&mut self, frame: &str) -> String {
         self.say(frame).await;
         self.next().await
+    }
+
+    /// Asks for a payment of 12.50 under this name.
+    pub(crate) async fn pay(&mut self, terminal: &str, transaction: &str) {
+        let request = json!({"transactionId": transaction, "amount": "12.50", "currency": "EUR"});
+        let frame = json!({"action": "payment", "terminalId": terminal, "paymentRequest": request});
+        self.say(&frame.to_string()).await;
+    }
+
+    /// The `transactionId` and `status` of the next frame, which must be a `paymentComplete`.
+    pub(crate) async fn completed(&mut self) -> (String, String) {
+        let frame: Value = serde_json::from_str(&self.next().await).expect("frames are JSON");
+        assert_eq!(frame["action"], "paymentComplete", "{frame}");
+        let text = |name: &str| frame["paymentResponse"][name].as_str().unwrap_or_default().to_owned();
+        (text("transactionId"), text("status"))
+    }
+
+    /// Sees that nothing was on its way: the answer to a `ping` comes next.
+    pub(crate) async fn has_nothing(&mut self) {
+        let frame = self.ask(r#"{"action":"ping"}"#).await;
+        assert!(frame.contains(r#""action":"pong""#), "{frame}");
     }
 
     /// Waits until its list shows this device as online.

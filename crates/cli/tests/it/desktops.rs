@@ -2,19 +2,19 @@
 
 use serde_json::{Value, json};
 
-use crate::desktop::Desktop;
-use crate::gateway_process::{GatewayProcess, POI};
+use crate::actions_wire::{ActionsSocket, COMPANY, desktop_key};
+use crate::gateway_process::{GatewayProcess, MERCHANT, POI};
 use crate::wire_terminal::{Incoming, WireLink, WireTerminal, approved};
 
 #[tokio::test]
 async fn a_gateway_that_is_killed_in_mid_payment_tells_the_result_once_to_the_desktop_that_asked() {
     let mut gateway = GatewayProcess::start().await;
-    let key = gateway.actions_desktop_key().await;
+    let key = desktop_key(&gateway, COMPANY, &[MERCHANT]).await;
     let code = gateway.boarding_code(POI).await;
     let terminal = WireTerminal::board(&gateway.base_url(), POI, &code, "j_1").await;
     let mut link = terminal.welcomed(1, "p_1").await;
-    let mut named = Desktop::connect(&gateway.base_url(), &key, Some("till-1")).await;
-    let mut nameless = Desktop::connect(&gateway.base_url(), &key, None).await;
+    let mut named = ActionsSocket::open(&gateway, &key, &[("x-device-id", "till-1")]).await;
+    let mut nameless = ActionsSocket::open(&gateway, &key, &[]).await;
     named.pay(POI, "T-1").await;
     let first = received(&mut link).await;
     nameless.pay(POI, "T-2").await;
@@ -22,9 +22,9 @@ async fn a_gateway_that_is_killed_in_mid_payment_tells_the_result_once_to_the_de
     gateway.kill();
     gateway.start_again().await;
 
-    let mut named = Desktop::connect(&gateway.base_url(), &key, Some("till-1")).await;
-    let mut nameless = Desktop::connect(&gateway.base_url(), &key, None).await;
-    let mut other = Desktop::connect(&gateway.base_url(), &key, Some("till-2")).await;
+    let mut named = ActionsSocket::open(&gateway, &key, &[("x-device-id", "till-1")]).await;
+    let mut nameless = ActionsSocket::open(&gateway, &key, &[]).await;
+    let mut other = ActionsSocket::open(&gateway, &key, &[("x-device-id", "till-2")]).await;
     // Who has no name asks again, and joins.
     nameless.pay(POI, "T-2").await;
     nameless.has_nothing().await;
@@ -47,9 +47,9 @@ async fn a_gateway_that_is_killed_in_mid_payment_tells_the_result_once_to_the_de
         }
         gateway.stop().await;
         gateway.start_again().await;
-        named = Desktop::connect(&gateway.base_url(), &key, Some("till-1")).await;
-        nameless = Desktop::connect(&gateway.base_url(), &key, None).await;
-        other = Desktop::connect(&gateway.base_url(), &key, Some("till-2")).await;
+        named = ActionsSocket::open(&gateway, &key, &[("x-device-id", "till-1")]).await;
+        nameless = ActionsSocket::open(&gateway, &key, &[]).await;
+        other = ActionsSocket::open(&gateway, &key, &[("x-device-id", "till-2")]).await;
     }
 }
 

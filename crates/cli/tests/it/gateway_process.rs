@@ -122,19 +122,6 @@ impl GatewayProcess {
         code.unwrap_or_else(|| panic!("no boarding code in {printed}")).to_owned()
     }
 
-    /// A key for this terminal of the Actions API, which becomes one of the fleet.
-    pub(crate) async fn actions_terminal_key(&self, poi_id: &str, device_id: &str) -> String {
-        let role = ["new", "--company", "SHOP", "--role", "actions-terminal", "--group", MERCHANT];
-        let terminal = ["--poi-id", poi_id, "--device-id", device_id];
-        word(&self.run("key", &[&role[..], &terminal].concat()).await, "tg_key_").to_owned()
-    }
-
-    /// A key for desktops of the Actions API, of the group that all terminals are in.
-    pub(crate) async fn actions_desktop_key(&self) -> String {
-        let role = ["new", "--company", "SHOP", "--role", "actions-desktop", "--group", MERCHANT];
-        word(&self.run("key", &role).await, "tg_key_").to_owned()
-    }
-
     pub(crate) fn pos(&self, poi_id: &str) -> Pos {
         Pos::new(&self.base_url(), &self.key, poi_id)
     }
@@ -209,7 +196,7 @@ fn started_by(words: &[&str], program: &Command) -> Command {
 }
 
 /// The word of a text that begins so.
-fn word<'a>(text: &'a str, start: &str) -> &'a str {
+pub(crate) fn word<'a>(text: &'a str, start: &str) -> &'a str {
     let found = text.split_whitespace().find(|word| word.starts_with(start));
     found.unwrap_or_else(|| panic!("no word {start}… in {text}"))
 }

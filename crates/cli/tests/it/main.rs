@@ -11,7 +11,6 @@ mod installation;
 mod program;
 
 mod actions_wire;
-mod desktop;
 mod dice;
 mod gateway_process;
 mod odd_json;

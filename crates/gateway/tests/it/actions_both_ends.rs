@@ -4,7 +4,7 @@
 use serde_json::{Value, json};
 
 use crate::actions_terminal::{ACTIONS_POI, ActionsTerminal, terminal_key};
-use crate::desktop::{Desktop, desktop_key, desktop_key_of};
+use crate::desktop::{Desktop, desktop_credential, desktop_key};
 use crate::support::{OTHER_COMPANY, POI, TestGateway};
 
 /// A terminal's key in `STORE_A`, and a desktop's for the same.
@@ -116,12 +116,8 @@ async fn a_desktop_lists_pays_and_hears_of_the_terminals_of_its_groups_only() {
     assert_eq!(desktop.completed().await["status"], "SUCCESS");
 
     let mut next_door = Desktop::connect(&gateway, &desktop_key(&gateway, &["STORE_B"]).await, None).await;
-    let mut abroad = Desktop::connect(
-        &gateway,
-        &desktop_key_of(&gateway, OTHER_COMPANY, &["FOREIGN_MERCHANT"]).await,
-        None,
-    )
-    .await;
+    let abroad = desktop_credential(&gateway, OTHER_COMPANY, &["FOREIGN_MERCHANT"]).await;
+    let mut abroad = Desktop::connect(&gateway, abroad.api_key.reveal(), None).await;
     assert_eq!(terminals(&mut next_door).await, json!([]));
     assert_eq!(terminals(&mut abroad).await, json!([]));
     let forbidden = ("Forbidden", "Cannot send message to connection in different group");

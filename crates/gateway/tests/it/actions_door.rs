@@ -3,13 +3,14 @@
 use std::collections::HashMap;
 use std::time::Duration;
 
-use gateway::{ActionsKey, ActionsSettings, Config, Limits, NewKey, Role};
+use gateway::{ActionsSettings, Config, Limits, NewKey, Role};
 use serde_json::Value;
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::TcpStream;
 use tokio::time::timeout;
 
 use crate::actions_terminal::{ACTIONS_POI, terminal_key};
+use crate::desktop::{desktop_credential, desktop_key};
 use crate::support::{COMPANY, SOON, TestGateway};
 
 /// The answer to an upgrade.
@@ -65,13 +66,6 @@ async fn get(gateway: &TestGateway, query: &str, headers: &[(&str, &str)]) -> An
     Answer { status, headers, detail: body["detail"].as_str().unwrap_or_default().to_owned() }
 }
 
-async fn desktop_key(gateway: &TestGateway, groups: &[&str]) -> String {
-    let groups: Vec<String> = groups.iter().map(|&group| group.to_owned()).collect();
-    let new = NewKey { company: COMPANY, merchants: &[], roles: &[Role::ActionsDesktop], description: None };
-    let actions = ActionsKey::Desktop { groups: &groups, api_secret: None };
-    gateway.admin().create_actions_credential(new, actions).await.unwrap().api_key.reveal().to_owned()
-}
-
 async fn gateway_with(actions: ActionsSettings) -> TestGateway {
     TestGateway::configured(Config { actions, ..Config::default() }).await
 }
@@ -111,10 +105,7 @@ async fn a_revoked_key_and_a_key_for_something_else_open_nothing() {
     assert_eq!(answer.status, 403);
     assert!(answer.detail.contains("for no device of the Actions API"), "{answer:?}");
 
-    let new = NewKey { roles: &[Role::ActionsDesktop], ..new };
-    let groups = ["STORE_A".to_owned()];
-    let actions = ActionsKey::Desktop { groups: &groups, api_secret: None };
-    let desktop = gateway.admin().create_actions_credential(new, actions).await.unwrap();
+    let desktop = desktop_credential(&gateway, COMPANY, &["STORE_A"]).await;
     gateway.admin().revoke_credential(&desktop.id).await.unwrap();
     let answer = upgrade(&gateway, "", &[("x-api-key", desktop.api_key.reveal())]).await;
     assert_eq!(answer.status, 401, "{answer:?}");

@@ -4,13 +4,13 @@ use std::time::Duration;
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
-use gateway::{ActionsKey, NewKey, Role};
 use hmac::{Hmac, KeyInit as _, Mac as _};
 use serde_json::{Value, json};
 use sha2::{Digest as _, Sha256};
 
 use crate::actions_terminal::{ACTIONS_POI, ActionsTerminal, terminal_key};
-use crate::support::{COMPANY, OTHER_COMPANY, POI, TestGateway, client, request};
+use crate::desktop::desktop_credential;
+use crate::support::{COMPANY, Dialect, OTHER_COMPANY, POI, TestGateway, client, request};
 
 /// A desktop that signs its requests.
 pub(crate) struct Signer {
@@ -34,10 +34,7 @@ pub(crate) struct Answer {
 impl Signer {
     /// A new key for these groups.
     pub(crate) async fn new(gateway: &TestGateway, company: &str, groups: &[&str]) -> Signer {
-        let groups: Vec<String> = groups.iter().map(|&group| group.to_owned()).collect();
-        let new = NewKey { company, merchants: &[], roles: &[Role::ActionsDesktop], description: None };
-        let actions = ActionsKey::Desktop { groups: &groups, api_secret: None };
-        let made = gateway.admin().create_actions_credential(new, actions).await.unwrap();
+        let made = desktop_credential(gateway, company, groups).await;
         Signer {
             url: gateway.url(),
             key: made.api_key.reveal().to_owned(),
@@ -148,23 +145,9 @@ async fn another_companys_secret_and_another_kind_of_key_open_nothing() {
     let path = "/v1/transactions/T-1";
     let other = Signer { key: signer.key.clone(), ..Signer::new(&gateway, COMPANY, &["STORE_A"]).await };
     assert_eq!(other.get(path).await.error(), (401, "INVALID_SIGNATURE"));
-    for (role, group) in [(Role::TerminalApi, None), (Role::ActionsTerminal, Some("STORE_A"))] {
-        let new = NewKey { company: COMPANY, merchants: &[], roles: &[role], description: None };
-        let poi = nexo::PoiId::parse("ACT1-000000001").unwrap();
-        let key = match group {
-            None => gateway.admin().create_credential(new).await.unwrap().api_key,
-            Some(group) => {
-                let actions =
-                    ActionsKey::Terminal { group, poi: &poi, device_id: "TERM-001", metadata: None };
-                gateway.admin().create_actions_credential(new, actions).await.unwrap().api_key
-            }
-        };
-        let wrong = Signer {
-            key: key.reveal().to_owned(),
-            secret: signer.secret.clone(),
-            url: gateway.url(),
-            http: client(),
-        };
+    let till = gateway.key_for(&[Dialect::Classic]).await;
+    for key in [till, terminal_key(&gateway, ACTIONS_POI, "TERM-001").await] {
+        let wrong = Signer { key, secret: signer.secret.clone(), url: gateway.url(), http: client() };
         assert_eq!(wrong.get(path).await.error(), (403, "FORBIDDEN"));
     }
     let answer = signer.send("DELETE", path, b"", &[]).await;

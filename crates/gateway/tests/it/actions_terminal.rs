@@ -116,14 +116,6 @@ impl ActionsTerminal {
         }
     }
 
-    /// The `error` and `message` of the next frame.
-    pub(crate) async fn error(&mut self) -> (String, String) {
-        let frame = self.frame().await;
-        assert!(frame.get("action").is_none(), "{frame}");
-        let text = |name: &str| frame[name].as_str().unwrap_or_default().to_owned();
-        (text("error"), text("message"))
-    }
-
     /// The code of its close, which must come next but for text.
     pub(crate) async fn closed(&mut self) -> u16 {
         loop {

@@ -264,38 +264,6 @@ async fn a_terminal_is_present_as_long_as_its_socket_stands() {
 }
 
 #[tokio::test]
-async fn a_terminal_hears_what_is_wrong_and_stays_until_it_is_wrong_too_often() {
-    let (gateway, key) = gateway().await;
-    let mut terminal = ActionsTerminal::connect(&gateway, &key).await;
-    let said = |error: &str, message: &str| (error.to_owned(), message.to_owned());
-    terminal.send_raw(Message::binary(b"{}".to_vec())).await;
-    assert_eq!(terminal.error().await, said("Bad Request", "Invalid JSON in message body"));
-    let payment = r#"{"action":"payment","terminalId":"TERM-001","paymentRequest":{}}"#;
-    for (frame, error, message) in [
-        ("{", "Bad Request", "Invalid JSON in message body"),
-        ("[]", "Bad Request", "Invalid JSON in message body"),
-        ("{}", "Bad Request", "action is required"),
-        (r#"{"action":"dance"}"#, "Bad Request", "Unknown action: dance"),
-        (r#"{"action":"getTerminals"}"#, "Forbidden", "Only desktop devices can request terminal list"),
-        (payment, "Forbidden", "Only desktop devices can request payments"),
-        (
-            r#"{"action":"paymentReceived","transactionId":"S1"}"#,
-            "Bad Request",
-            "resume must be the first message",
-        ),
-    ] {
-        terminal.send_raw(Message::text(frame)).await;
-        assert_eq!(terminal.error().await, said(error, message), "{frame}");
-    }
-    terminal.send(json!({"action": "ping"})).await;
-    assert!(terminal.frame().await["timestamp"].as_str().unwrap().ends_with('Z'));
-    for _ in 8..20 {
-        terminal.send_raw(Message::text("{")).await;
-    }
-    assert_eq!(terminal.closed().await, 1008);
-}
-
-#[tokio::test]
 async fn a_frame_that_is_too_long_and_a_gateway_that_stops_end_a_socket() {
     let (gateway, key) = gateway().await;
     let mut terminal = ActionsTerminal::connect(&gateway, &key).await;

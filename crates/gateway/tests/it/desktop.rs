@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use futures_util::{SinkExt as _, StreamExt as _};
-use gateway::{ActionsKey, NewKey, Role};
+use gateway::{ActionsKey, NewKey, Role, ShownCredential};
 use serde_json::{Value, json};
 use tokio::net::TcpStream;
 use tokio::time::timeout;
@@ -20,15 +20,19 @@ pub(crate) struct Desktop {
 
 /// A key for desktops of these groups.
 pub(crate) async fn desktop_key(gateway: &TestGateway, groups: &[&str]) -> String {
-    desktop_key_of(gateway, COMPANY, groups).await
+    desktop_credential(gateway, COMPANY, groups).await.api_key.reveal().to_owned()
 }
 
-/// The same of another company.
-pub(crate) async fn desktop_key_of(gateway: &TestGateway, company: &str, groups: &[&str]) -> String {
+/// The same of any company, with its name and its secret.
+pub(crate) async fn desktop_credential(
+    gateway: &TestGateway,
+    company: &str,
+    groups: &[&str],
+) -> ShownCredential {
     let groups: Vec<String> = groups.iter().map(|&group| group.to_owned()).collect();
     let new = NewKey { company, merchants: &[], roles: &[Role::ActionsDesktop], description: None };
     let actions = ActionsKey::Desktop { groups: &groups, api_secret: None };
-    gateway.admin().create_actions_credential(new, actions).await.unwrap().api_key.reveal().to_owned()
+    gateway.admin().create_actions_credential(new, actions).await.unwrap()
 }
 
 impl Desktop {
@@ -48,11 +52,6 @@ impl Desktop {
     /// Sends this text.
     pub(crate) async fn send(&mut self, text: &str) {
         self.socket.send(Message::text(text)).await.unwrap();
-    }
-
-    /// Sends these bytes in a binary frame.
-    pub(crate) async fn send_binary(&mut self, bytes: &[u8]) {
-        self.socket.send(Message::binary(bytes.to_vec())).await.unwrap();
     }
 
     /// Asks for a payment of 12.50 under this name.

@@ -7,11 +7,9 @@ use gateway::{ActionsSettings, Config, Limits};
 use serde_json::json;
 
 use crate::actions_terminal::{ACTIONS_POI, ActionsTerminal, terminal_key};
-use crate::desktop::{Desktop, desktop_key, desktop_key_of};
+use crate::desktop::{Desktop, desktop_key};
 use crate::scripted_terminal::ScriptedTerminal;
-use crate::support::{OTHER_COMPANY, POI, SOON, TestGateway, request};
-
-const QUICK: Duration = Duration::from_millis(50);
+use crate::support::{POI, SOON, TestGateway, request};
 
 #[tokio::test]
 async fn a_payment_on_a_link_terminal_is_told_with_its_authorization_code() {
@@ -187,37 +185,6 @@ async fn until_away(sale: &crate::support::Sale<'_>) {
 }
 
 #[tokio::test]
-async fn five_desktops_on_one_key_get_their_own_results_and_no_others() {
-    let mut gateway = TestGateway::new().await;
-    for n in 0..5 {
-        gateway.connect(&format!("V400m-10000000{n}"), QUICK).await;
-    }
-    let key = desktop_key(&gateway, &["STORE_A"]).await;
-    let mut desktops = Vec::new();
-    for n in 0..5 {
-        // Three of them have identities.
-        let device = format!("till-{n}");
-        desktops.push(Desktop::connect(&gateway, &key, (n < 3).then_some(device.as_str())).await);
-    }
-    for round in 0..4 {
-        for (n, desktop) in desktops.iter_mut().enumerate() {
-            desktop.pay(&format!("V400m-10000000{n}"), &format!("T-{n}-{round}")).await;
-        }
-        for (n, desktop) in desktops.iter_mut().enumerate() {
-            let told = desktop.completed().await;
-            assert_eq!(
-                (&told["transactionId"], &told["status"]),
-                (&json!(format!("T-{n}-{round}")), &json!("SUCCESS"))
-            );
-        }
-    }
-    for desktop in &mut desktops {
-        desktop.has_nothing().await;
-    }
-    gateway.stop().await;
-}
-
-#[tokio::test]
 async fn a_desktop_that_was_gone_hears_its_results_once_and_in_order_when_it_is_back() {
     let gateway = TestGateway::new().await;
     let mut terminal = ScriptedTerminal::connect(&gateway, POI).await;
@@ -265,7 +232,6 @@ async fn a_desktop_that_was_gone_hears_its_results_once_and_in_order_when_it_is_
     gateway.stop().await;
 }
 
-/// A Sale system's question about a payment that a desktop has begun.
 /// Asks over the Terminal API how a desktop's payment stands.
 pub(crate) fn question(poi: &str, service_id: &str, payment: &str) -> Vec<u8> {
     let reference = json!({"MessageCategory": "Payment", "SaleID": "Actions", "ServiceID": payment});
@@ -357,80 +323,6 @@ async fn a_payment_that_was_begun_here_can_be_looked_up_over_sync() {
     assert_eq!(status["Response"]["Result"], "Success", "{status}");
     let told = &status["RepeatedMessageResponse"]["RepeatedResponseMessageBody"]["PaymentResponse"];
     assert_eq!(told["Response"]["Result"], "Success", "{status}");
-    gateway.stop().await;
-}
-
-#[tokio::test]
-async fn errors_are_those_of_the_page_in_its_order_and_the_connection_stays_open() {
-    let gateway = TestGateway::new().await.with_terminal(POI).await;
-    gateway.add("V400m-100000008").await;
-    let key = desktop_key(&gateway, &["STORE_A"]).await;
-    let mut desktop = Desktop::connect(&gateway, &key, None).await;
-    let mut of_b = Desktop::connect(&gateway, &desktop_key(&gateway, &["STORE_B"]).await, None).await;
-    let foreign = desktop_key_of(&gateway, OTHER_COMPANY, &["FOREIGN_MERCHANT"]).await;
-    let mut foreign = Desktop::connect(&gateway, &foreign, None).await;
-    let asks = r#""paymentRequest":{"amount":"1.00","currency":"EUR"}"#;
-    for (text, error, message) in [
-        ("{", "Bad Request", "Invalid JSON in message body"),
-        ("[]", "Bad Request", "Invalid JSON in message body"),
-        ("{}", "Bad Request", "action is required"),
-        (r#"{"action":"pay"}"#, "Bad Request", "Unknown action: pay"),
-        (r#"{"action":"payment"}"#, "Bad Request", "terminalId is required"),
-        (r#"{"action":"payment","terminalId":"?"}"#, "Bad Request", "paymentRequest is required"),
-        (
-            r#"{"action":"payment","terminalId":"?","paymentRequest":{"currency":"EUR"}}"#,
-            "Bad Request",
-            "paymentRequest.amount is required",
-        ),
-        (
-            r#"{"action":"resume","journalId":"j_1","transactionIds":[]}"#,
-            "Forbidden",
-            "Only terminal devices can send resume",
-        ),
-        (
-            &format!(r#"{{"action":"payment","terminalId":"nobody",{asks}}}"#),
-            "Not Found",
-            "Terminal connection not found",
-        ),
-        (
-            &format!(r#"{{"action":"payment","terminalId":"V400m-100000008",{asks}}}"#),
-            "Not Found",
-            "Terminal connection not found",
-        ),
-        (
-            &format!(r#"{{"action":"payment","terminalId":"c_7Hq",{asks}}}"#),
-            "Not Found",
-            "Connection not found",
-        ),
-    ] {
-        desktop.send(text).await;
-        assert_eq!(desktop.next().await, json!({"error": error, "message": message}), "{text}");
-    }
-    of_b.pay(POI, "T-1").await;
-    let other_group =
-        json!({"error": "Forbidden", "message": "Cannot send message to connection in different group"});
-    assert_eq!(of_b.next().await, other_group);
-    foreign.pay(POI, "T-1").await;
-    assert_eq!(foreign.next().await["message"], "Terminal connection not found");
-    desktop.send_binary(br#"{"action":"ping"}"#).await;
-    assert_eq!(desktop.next().await["message"], "Invalid JSON in message body");
-    desktop.pay(POI, "T-1").await;
-    assert_eq!(desktop.completed().await["status"], "SUCCESS");
-    gateway.stop().await;
-}
-
-#[tokio::test]
-async fn the_twentieth_error_within_ten_seconds_closes_the_connection() {
-    let gateway = TestGateway::new().await;
-    let key = desktop_key(&gateway, &["STORE_A"]).await;
-    let mut desktop = Desktop::connect(&gateway, &key, None).await;
-    for _ in 0..20 {
-        desktop.send("{").await;
-    }
-    for _ in 0..20 {
-        assert_eq!(desktop.next().await["error"], "Bad Request");
-    }
-    assert_eq!(desktop.next_or_close().await.unwrap_err().expect("a close frame").0, 1008);
     gateway.stop().await;
 }
 
