@@ -7,7 +7,6 @@ import { once } from "node:events";
 import { mkdtempSync, readFileSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
-import { createInterface } from "node:readline";
 import { after, before, test as define } from "node:test";
 import { setTimeout as wait } from "node:timers/promises";
 
@@ -21,40 +20,58 @@ const url = `${baseUrl.replace(/^http/, "ws")}/v1`;
 /** Not the terminal of pos.test.mjs, which may run at the same time. */
 const TERMINAL = "V400m-324688179";
 
-/** Whatever hangs is ended. */
+/** Whatever hangs is ended: what a test waits for comes before this, or never. */
+const WAIT_MAX_MS = 30_000;
 const skip = spawnSync(CHROMIUM, ["--version"]).status === 0 ? false : `there is no ${CHROMIUM}`;
-const test = (name, run) => define(name, { timeout: 60_000, skip }, run);
+const HOOK = { timeout: 60_000 };
+const test = (name, run) => define(name, { ...HOOK, skip }, run);
 
 let chromium, tab;
 before(async () => {
   if (!skip) [chromium, tab] = await launch();
-});
-after(() => chromium?.close());
+}, HOOK);
+after(() => chromium?.close(), HOOK);
+
+/** What `look` gives once it gives something. */
+async function until(what, look) {
+  const end = Date.now() + WAIT_MAX_MS;
+  for (;;) {
+    const found = await look();
+    if (found) return found;
+    if (Date.now() > end) throw new Error(`${what} did not come within ${WAIT_MAX_MS / 1000} s`);
+    await wait(20);
+  }
+}
 
 /** Chromium without a window, and a tab of it to give commands to. */
 async function launch() {
   const profile = mkdtempSync(join(tmpdir(), "tillgate-browser-"));
   // Root, as in a container, can't have the sandbox; the only page that is shown is ours.
-  const options = ["--headless", "--no-sandbox", "--disable-gpu", "--remote-debugging-port=0", `--user-data-dir=${profile}`];
+  const options = ["--headless", "--no-sandbox", "--disable-gpu", "--disable-dev-shm-usage", "--no-first-run"];
+  // Nothing of its own goes to the network.
+  options.push("--disable-background-networking", "--disable-component-update", "--disable-sync");
+  options.push("--remote-debugging-port=0", `--user-data-dir=${profile}`);
   const child = spawn(CHROMIUM, [...options, "about:blank"], { stdio: ["ignore", "ignore", "pipe"] });
-  let address;
-  const lines = [];
-  for await (const line of createInterface(child.stderr)) {
-    lines.push(line);
-    address = /listening on (ws:\S+)/.exec(line)?.[1];
-    if (address) break;
-  }
-  assert.ok(address, lines.join("\n"));
-  child.stderr.resume();
-  const pages = await fetch(`http://${new URL(address).host}/json/list`).then((answer) => answer.json());
-  const tab = await Tab.open(pages.find(({ type }) => type === "page").webSocketDebuggerUrl);
+  let said = "";
+  child.stderr.on("data", (text) => (said += text));
   const close = async () => {
-    tab.close();
     child.kill("SIGKILL");
     if (child.exitCode === null && child.signalCode === null) await once(child, "exit");
+    // A process of its own that outlives it holds this open.
+    child.stderr.destroy();
     rmSync(profile, { recursive: true, force: true, maxRetries: 10, retryDelay: 100 });
   };
-  return [{ close }, tab];
+  try {
+    const address = await until("Chromium's address", () => /listening on (ws:\S+)/.exec(said)?.[1]);
+    const signal = AbortSignal.timeout(WAIT_MAX_MS);
+    const list = () => fetch(`http://${new URL(address).host}/json/list`, { signal }).then((answer) => answer.json());
+    const page = await until("a tab", async () => (await list()).find(({ type }) => type === "page"));
+    const tab = await Tab.open(page.webSocketDebuggerUrl);
+    return [{ close: () => Promise.all([tab.close(), close()]) }, tab];
+  } catch (error) {
+    await close();
+    throw new Error(`${CHROMIUM} does not work: ${error.message}\n${said}`);
+  }
 }
 
 /** A tab, over the Chrome DevTools Protocol. */
@@ -66,9 +83,10 @@ class Tab {
 
   static async open(address) {
     const tab = new Tab();
-    tab.#socket = new WebSocket(address);
+    tab.#socket = new WebSocket(address, { handshakeTimeout: WAIT_MAX_MS });
     tab.#socket.on("message", (data) => tab.#take(JSON.parse(data)));
     await once(tab.#socket, "open");
+    tab.#socket.on("close", () => tab.#calls.forEach(({ reject }) => reject(new Error("the tab is closed"))));
     await Promise.all([tab.call("Page.enable"), tab.call("Runtime.enable")]);
     return tab;
   }
@@ -84,7 +102,11 @@ class Tab {
   call(method, params = {}) {
     const id = ++this.#count;
     this.#socket.send(JSON.stringify({ id, method, params }));
-    return new Promise((resolve, reject) => this.#calls.set(id, { resolve, reject }));
+    return new Promise((resolve, reject) => {
+      const late = setTimeout(() => reject(new Error(`${method} is not answered`)), WAIT_MAX_MS);
+      const settle = (how) => (what) => (clearTimeout(late), how(what));
+      this.#calls.set(id, { resolve: settle(resolve), reject: settle(reject) });
+    });
   }
 
   /** The value of this expression in the page. */
@@ -96,18 +118,17 @@ class Tab {
 
   /** Returns once the text of this element is as it should be. */
   async shows(id, expected) {
-    for (;;) {
+    return until(`${expected} in #${id}`, async () => {
       const text = await this.value(`document.getElementById("${id}")?.innerText`);
-      if (expected.test(text ?? "")) return text;
-      await wait(20);
-    }
+      return expected.test(text ?? "") && text;
+    });
   }
 
   /** The page anew, as wide as this, with the form sent. */
   async connects({ width = 1280, key = apiKeys.actionsDesktop, to = url, device }) {
     await this.call("Emulation.setDeviceMetricsOverride", { width, height: 900, deviceScaleFactor: 1, mobile: width < 600 });
     await this.call("Page.navigate", { url: PAGE });
-    while (!(await this.value(`location.href === ${JSON.stringify(PAGE)} && document.readyState === "complete"`))) await wait(20);
+    await until("the page", () => this.value(`location.href === ${JSON.stringify(PAGE)} && document.readyState === "complete"`));
     await this.enters({ url: to, key, device });
   }
 
@@ -150,10 +171,10 @@ class StandIn {
 
   /** Once there are so many connections, and the last one has heard so many payments. */
   async has(connections, payments) {
-    for (;;) {
-      if (this.connections.length === connections && this.connections.at(-1).payments.length === payments) return this.connections.at(-1);
-      await wait(20);
-    }
+    return until(`connection ${connections} with ${payments} payments`, () => {
+      const last = this.connections.at(-1);
+      return this.connections.length === connections && last.payments.length === payments && last;
+    });
   }
 
   close() {

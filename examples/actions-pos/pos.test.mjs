@@ -63,10 +63,11 @@ const paymentOf = (amount) => ({ transactionId: randomUUID(), amount, currency: 
 
 /** Pays once the terminal is free: another test's payment may be on it. */
 async function payOnceFree(desktop, amount) {
-  for (;;) {
+  for (const end = Date.now() + 30_000; ; ) {
     const paymentRequest = paymentOf(amount);
     const answer = await desktop.pay(TERMINAL, paymentRequest);
     if (answer.errorCode !== "PAYMENT_IN_PROGRESS") return { answer, paymentRequest };
+    assert.ok(Date.now() < end, "the terminal does not get free");
     await wait(100);
   }
 }

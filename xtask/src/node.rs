@@ -15,7 +15,7 @@ use rustix::process::{Pid, Signal, kill_process};
 
 use crate::report::Verdict;
 use crate::tally::Tally;
-use crate::workspace::{Log, Workspace};
+use crate::workspace::{Log, POLL, Workspace};
 
 /// What npm reads; the packages are good for as long as the second one stays as it is.
 const NPM_FILES: [&str; 3] = ["package.json", LOCK_FILE, ".npmrc"];
@@ -37,7 +37,8 @@ const READY_MAX: Duration = Duration::from_secs(60);
 /// How long a demo may take to end. It waits for 3 s itself for what is under way.
 const END_MAX: Duration = Duration::from_secs(15);
 
-const POLL: Duration = Duration::from_millis(50);
+/// How long one of the two may take: ten times what it does.
+const TESTS_MAX: Duration = Duration::from_secs(600);
 
 /// Builds the program, installs what the tests need, starts a demo, and runs the tests against it.
 pub(crate) fn run(workspace: &Workspace, log: &Log) -> Result<Verdict> {
@@ -66,7 +67,7 @@ pub(crate) fn run(workspace: &Workspace, log: &Log) -> Result<Verdict> {
 /// Whether they passed, and what they have counted.
 fn run_tests(log: &Log, tests: &mut Command) -> Result<(bool, Option<Tally>)> {
     let before = log.text()?.len();
-    let passed = log.run(tests)?;
+    let passed = log.run_within(TESTS_MAX, tests)?;
     let tally = log.text()?.get(before..).and_then(Tally::of_tap);
     ensure!(tally.is_some() || !passed, "the tests passed, but their summary cannot be read");
     Ok((passed, tally))

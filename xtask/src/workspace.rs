@@ -2,10 +2,18 @@
 
 use std::ffi::{OsStr, OsString};
 use std::fs::{self, File};
+use std::io::Write;
+use std::os::unix::process::CommandExt;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
+use std::thread;
+use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result};
+use rustix::process::{Pid, Signal, kill_process_group};
+
+/// How often a child is looked at.
+pub(crate) const POLL: Duration = Duration::from_millis(50);
 
 /// The checkout that `cargo xtask` was called in.
 #[derive(Debug)]
@@ -91,6 +99,22 @@ impl Log {
         Ok(self.start(command)?.wait()?.success())
     }
 
+    /// [`run`](Self::run), but ended with all that it has started, and failed, if it takes longer than this.
+    pub(crate) fn run_within(&self, limit: Duration, command: &mut Command) -> Result<bool> {
+        let mut child = self.start(command.process_group(0))?;
+        let start = Instant::now();
+        while start.elapsed() < limit {
+            if let Some(status) = child.try_wait()? {
+                return Ok(status.success());
+            }
+            thread::sleep(POLL);
+        }
+        kill_process_group(Pid::from_child(&child), Signal::KILL)?;
+        child.wait()?;
+        writeln!(&self.file, "`{}` did not end within {} s", typed(command), limit.as_secs())?;
+        Ok(false)
+    }
+
     /// Starts the command, with both of its outputs in this log; whoever calls this has to end it.
     pub(crate) fn start(&self, command: &mut Command) -> Result<Child> {
         eprintln!("$ {}", typed(command));
@@ -127,6 +151,27 @@ fn typed(command: &Command) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_command_that_hangs_is_ended_with_what_it_has_started() {
+        let workspace = Workspace::find().unwrap();
+        let log = workspace.log("hangs").unwrap();
+        let start = Instant::now();
+        // Its child would hold the log open.
+        let mut hangs = workspace.command("sh");
+        hangs.args(["-c", "sleep 600 & echo $!; wait"]);
+        assert!(!log.run_within(Duration::from_millis(300), &mut hangs).unwrap());
+        assert!(start.elapsed() < Duration::from_secs(60));
+        let text = log.text().unwrap();
+        let (child, told) = text.split_once('\n').unwrap();
+        assert_eq!(told, "`sh -c sleep 600 & echo $!; wait` did not end within 0 s\n");
+        // It dies a moment after it is killed, and is nobody's child then.
+        let state = || fs::read_to_string(format!("/proc/{child}/stat")).unwrap_or_default();
+        while !state().is_empty() && !state().contains(") Z ") {
+            assert!(start.elapsed() < Duration::from_secs(60), "{}", state());
+            thread::sleep(POLL);
+        }
+    }
 
     #[test]
     fn a_command_reads_as_it_is_typed() {

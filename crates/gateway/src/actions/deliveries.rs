@@ -7,7 +7,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
-use nexo::{MessageCategory, PoiId, Request};
+use nexo::{Kept, MessageCategory, PoiId, Request};
 use relay::actions::{Asked, Known, SALE_ID, TransactionId, VoidAsk};
 use relay::ledger::{Boarded, IDENTITY_HOURS};
 use relay::{ConnectionId, Deliver, JournalId};
@@ -15,7 +15,7 @@ use tokio::time::timeout;
 
 use crate::clock::Clock;
 use crate::fleet::Boarding;
-use crate::store::actions::RequestFilter;
+use crate::store::actions::{RequestFilter, Transaction};
 use crate::store::{CompanyCode, Store, StoreError};
 
 /// How long the store may take to say what a terminal may have.
@@ -60,12 +60,18 @@ impl Deliveries {
         in_time(self.store.boarded(poi)).await
     }
 
-    /// Boards it with this journal. None when it is no longer at its group.
+    /// Boards it with this journal, after the one that was `read`. What it is boarded with then: another socket's journal, if
+    /// that one was quicker. None when it is no longer at its group.
     ///
     /// # Errors
     /// [`Unanswered`]; then it may be boarded all the same.
-    pub(crate) async fn board(&self, poi: &PoiId, journal: JournalId) -> Result<Option<Boarded>, Unanswered> {
-        in_time(self.boarding.board_actions(poi, journal)).await
+    pub(crate) async fn board(
+        &self,
+        poi: &PoiId,
+        read: Option<JournalId>,
+        journal: JournalId,
+    ) -> Result<Option<Boarded>, Unanswered> {
+        in_time(self.boarding.board_actions(poi, read, journal)).await
     }
 
     /// The deliveries that the terminal may have, and those of the last 48 h of these names.
@@ -91,7 +97,8 @@ impl Deliveries {
         Ok(known.collect())
     }
 
-    /// What a desktop of this company has asked for, in its own words; none when no desktop has, or when it can't be looked up.
+    /// What a desktop of this company has asked for with this very message, in its own words; none when no desktop has, or when it
+    /// can't be looked up.
     pub(crate) async fn asked(&self, company: &CompanyCode, poi: &PoiId, deliver: &Deliver) -> Option<Asked> {
         let request = Request::parse(deliver.message.clone()).ok()?;
         let header = request.header();
@@ -110,13 +117,23 @@ impl Deliveries {
                 return None;
             }
         };
-        // Without a connection, as over HTTP, the delivery's own name serves.
-        let connection = transaction.facts.connection.as_ref().map(ConnectionId::as_str);
-        Some(Asked {
-            desktop_id: connection.unwrap_or(deliver.delivery.as_str()).into(),
-            payment_request: transaction.facts.payment_request.bytes().clone(),
-        })
+        in_own_words(&transaction, deliver)
     }
+}
+
+/// What this transaction's desktop has asked for, if this is its message: not that of a Sale system, under a ServiceID that
+/// the desktop's payment had more than 48 h before.
+fn in_own_words(transaction: &Transaction, deliver: &Deliver) -> Option<Asked> {
+    let facts = &transaction.facts;
+    if facts.request != Kept::of(&deliver.message) {
+        return None;
+    }
+    // Without a connection, as over HTTP, the delivery's own name serves.
+    let connection = facts.connection.as_ref().map(ConnectionId::as_str);
+    Some(Asked {
+        desktop_id: connection.unwrap_or(deliver.delivery.as_str()).into(),
+        payment_request: facts.payment_request.bytes().clone(),
+    })
 }
 
 async fn in_time<T>(answer: impl Future<Output = Result<T, StoreError>>) -> Result<T, Unanswered> {
@@ -131,4 +148,59 @@ fn bears(request: &Bytes, names: &[TransactionId]) -> bool {
     }
     let named = request.sale_transaction_id();
     named.is_some_and(|named| names.iter().any(|name| name.as_str() == named.transaction_id))
+}
+
+#[cfg(test)]
+mod tests {
+    use nexo::ServiceId;
+    use relay::ledger::Digest;
+    use relay::{DeliveryId, WallMs};
+
+    use super::*;
+    use crate::store::actions::{Edition, Group, TransactionFacts, TransactionSeq, TransactionStatus, Void};
+    use crate::store::{CredentialId, MerchantCode, Place};
+
+    #[test]
+    fn a_desktops_own_words_stand_for_its_own_message_only() {
+        let request = Bytes::from_static(br#"{"SaleToPOIRequest":{"PaymentRequest":{}}}"#);
+        let merchant = MerchantCode::parse("ACME_EU").unwrap();
+        let transaction = Transaction {
+            seq: TransactionSeq(1),
+            facts: TransactionFacts {
+                credential: CredentialId::parse("c1").unwrap(),
+                id: TransactionId::parse("T-1").unwrap(),
+                digest: Digest([1; 32]),
+                company: CompanyCode::parse("ACME").unwrap(),
+                group: Group::at(&Place::MerchantInStore(merchant)).unwrap(),
+                poi: PoiId::parse("ACT1-000000001").unwrap(),
+                service: ServiceId::parse("T1").unwrap(),
+                device: None,
+                connection: Some(ConnectionId::parse("c_1").unwrap()),
+                payment_request: Kept::of(&Bytes::from_static(br#"{"amount": "12.50"}"#)),
+                request: Kept::of(&request),
+                created: WallMs(0),
+            },
+            status: TransactionStatus::Pending,
+            in_part: false,
+            response: None,
+            updated: WallMs(0),
+            completed: None,
+            late: false,
+            edition: Edition::default(),
+            told: None,
+            read: None,
+            void: Void::None,
+            voided: None,
+        };
+        let delivered = |message: Bytes| Deliver {
+            delivery: DeliveryId::parse("d_1").unwrap(),
+            time_left_ms: 1000,
+            message,
+        };
+        let own = in_own_words(&transaction, &delivered(request)).unwrap();
+        assert_eq!((&*own.desktop_id, &own.payment_request[..]), ("c_1", &br#"{"amount": "12.50"}"#[..]));
+        // A Sale system's, more than 48 h later.
+        let other = Bytes::from_static(br#"{"SaleToPOIRequest":{"PaymentRequest":{"a":1}}}"#);
+        assert_eq!(in_own_words(&transaction, &delivered(other)), None);
+    }
 }

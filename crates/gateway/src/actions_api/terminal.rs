@@ -252,9 +252,14 @@ impl Session {
 
     /// Says `hello` in the terminal's stead, boarded anew if it has to be.
     async fn introduce(&mut self, opening: Opening, stored: &mut u64) -> Result<(), Closing> {
-        if opening.is_new_journal {
-            let boarded = self.api.deliveries.board(&self.poi, opening.journal.clone());
+        if opening.is_new_journal() {
+            let (read, journal) = (opening.read.clone(), opening.journal.clone());
+            let boarded = self.api.deliveries.board(&self.poi, read, journal);
             let boarded = ask(&self.api.stopping, boarded).await?.ok_or(Closing::KeyEnded)?;
+            if boarded.journal != opening.journal {
+                tracing::warn!(poi.id = %self.poi, "boarded by another socket of this terminal");
+                return Err(Closing::Draining);
+            }
             *stored = boarded.attempt;
         }
         let now = self.now();

@@ -126,19 +126,20 @@ impl Boarding {
         boarded.map(|terminal| (token, terminal))
     }
 
-    /// Boards an Actions terminal with this journal: its API key was proved, and it gets no token. None when there is no
-    /// Actions terminal with this POIID at its group.
+    /// Boards an Actions terminal with this journal, as [`Store`] says: its API key was proved, and it gets no
+    /// token. None when there is no Actions terminal with this POIID at its group.
     ///
     /// # Errors
     /// [`StoreError`]; then its boarding stands as it was.
     pub(crate) async fn board_actions(
         &self,
         poi: &PoiId,
+        read: Option<JournalId>,
         journal: JournalId,
     ) -> Result<Option<Boarded>, StoreError> {
         // A terminal without a token counts as not boarded: it has one that nobody will ever show.
         let token = TokenHash(TerminalToken::fresh().sha256());
-        self.store.board_actions(poi, journal, token, self.clock.now().wall).await
+        self.store.board_actions(poi, read, journal, token, self.clock.now().wall).await
     }
 }
 

@@ -1,7 +1,5 @@
 //! Payments of desktops on terminals of the link: begun, joined, repeated, told, each once and to nobody else.
 
-use std::time::Duration;
-
 use futures_util::future::join_all;
 use gateway::{ActionsSettings, Config, Limits};
 use serde_json::json;

@@ -219,7 +219,7 @@ impl World {
                     if self.terminal.acknowledges && opening.journal == Port::plain_journal("ws_1") {
                         self.is_best_effort = true;
                     }
-                    if opening.is_new_journal {
+                    if opening.is_new_journal() {
                         self.ledger.board(poi(), opening.journal.clone(), now.wall);
                     }
                     // The sockets are numbered as they were opened.

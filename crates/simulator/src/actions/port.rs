@@ -299,7 +299,7 @@ impl World {
     fn port_opens(&mut self, number: ConnectionNumber, opening: Opening) {
         let at = self.gateway_now().wall;
         let Some(session) = self.port(number) else { return };
-        if !opening.is_new_journal {
+        if !opening.is_new_journal() {
             return self.port_says_hello(number, opening);
         }
         let opened =

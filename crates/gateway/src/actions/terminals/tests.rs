@@ -72,7 +72,7 @@ impl Bench {
         let (poi, journal) = (poi(name), JournalId::parse("j_1").unwrap());
         let wall = presence.clock().now().wall;
         let boarded = store
-            .board_actions(&poi, journal.clone(), TokenHash(ids::TerminalToken::fresh().sha256()), wall)
+            .board_actions(&poi, None, journal.clone(), TokenHash(ids::TerminalToken::fresh().sha256()), wall)
             .await
             .unwrap()
             .unwrap();

@@ -145,9 +145,13 @@ pub(crate) trait ActionsStore {
     /// secret which nobody has. With the journal that it has already nothing changes; with another one its attempts begin anew
     /// and its epoch is raised, as when a link terminal is boarded. None, and nothing is changed, when no Actions
     /// terminal has this POIID, or when it is no longer at its group.
+    ///
+    /// `read` is the journal that whoever asks has read before. If it is another one by now, and not `journal`, nothing is
+    /// changed, and it is given back: an older socket of the terminal must not take its journal from a newer one.
     fn board_actions(
         &self,
         poi: &PoiId,
+        read: Option<JournalId>,
         journal: JournalId,
         token: TokenHash,
         at: WallMs,

@@ -169,7 +169,12 @@ pub(in crate::store) async fn a_terminal_and_its_device_id_are_free_again_once_t
     // In another group it is another device.
     bench.store.create_credential(key_of_terminal(3, us(), "TERM-001")).await.unwrap();
 
-    bench.store.board_actions(&poi(1), journal_id("j_1"), TokenHash([1; 32]), START).await.unwrap().unwrap();
+    bench
+        .store
+        .board_actions(&poi(1), None, journal_id("j_1"), TokenHash([1; 32]), START)
+        .await
+        .unwrap()
+        .unwrap();
     bench.revoke(1).await;
     bench.store.create_credential(same_device).await.unwrap();
     // Boarded as an Actions terminal it is no link terminal.
@@ -254,8 +259,13 @@ pub(in crate::store) async fn groups_are_found_by_what_they_are_called<D: Databa
 pub(in crate::store) async fn an_actions_terminal_boards_with_its_key<D: Database>() {
     let bench = Bench::<D>::with_keys([key_of_terminal(1, us(), "TERM-001")]).await;
     let store = &bench.store;
+    let board_after = async |read: Option<&str>, n: u32, journal: &str, token: u8, at: WallMs| {
+        let (read, token) = (read.map(journal_id), TokenHash([token; 32]));
+        store.board_actions(&poi(n), read, journal_id(journal), token, at).await.unwrap()
+    };
     let board = async |n: u32, journal: &str, token: u8, at: WallMs| {
-        store.board_actions(&poi(n), journal_id(journal), TokenHash([token; 32]), at).await.unwrap()
+        let read = store.boarded(&poi(n)).await.unwrap().map(|boarded| boarded.journal.to_string());
+        board_after(read.as_deref(), n, journal, token, at).await
     };
     let boarded = |journal: &str, attempt: u64, epoch: u64, at: WallMs| {
         Some(Boarded { journal: journal_id(journal), attempt, epoch: Epoch(epoch), at })
@@ -274,6 +284,13 @@ pub(in crate::store) async fn an_actions_terminal_boards_with_its_key<D: Databas
     let late = payment(1, service_key(1, "1"), 1, latest);
     assert_eq!(bench.op(admit(&late)).await, Reply::EpochPassed);
     assert_eq!(bench.op(take_hello(hello(1, "j_1", 42, latest))).await, Reply::WrongJournal);
+
+    // An older socket's comes too late: what it read before is no longer there.
+    for read in [None, Some("j_1")] {
+        assert_eq!(board_after(read, 1, "j_1", 6, latest).await, boarded("j_2", 0, 2, latest));
+    }
+    assert_eq!(board_after(Some("j_1"), 1, "j_2", 6, latest).await, boarded("j_2", 0, 2, latest));
+    assert_eq!(bench.token_state(6).await, None);
 
     bench.add_in_store(&poi(2)).await;
     for nobody in [2, 9] {

@@ -77,7 +77,7 @@ pub struct Port {
     /// A frame has come from the terminal.
     has_spoken: bool,
     /// The first frame of a terminal that was waited for, and which said something else.
-    deferred: Option<FromClient>,
+    deferred: Option<Box<FromClient>>,
     /// Looks that are out, oldest first.
     looks: VecDeque<LookFor>,
     jobs: Vec<Job>,
@@ -228,7 +228,7 @@ impl Port {
             FromClient::Resume(resume) => self.resumed(now, resume),
             frame if is_early => {
                 self.speak();
-                self.deferred = Some(frame);
+                self.deferred = Some(Box::new(frame));
             }
             frame => {
                 self.speak();

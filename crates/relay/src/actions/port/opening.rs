@@ -16,13 +16,18 @@ use crate::time::Now;
 pub struct Opening {
     /// Its journal.
     pub journal: JournalId,
-    /// It is another one than the terminal was boarded with: board it with this one first. Attempts are counted anew then.
-    pub is_new_journal: bool,
+    /// The one that it was boarded with when this socket last read that, or gave it one.
+    pub read: Option<JournalId>,
     /// The deliveries that the terminal has, or may have.
     pub resume: Vec<DeliveryId>,
 }
 
 impl Opening {
+    /// Whether it is another one than the terminal was boarded with: board it with this one first. Attempts are counted anew then.
+    pub fn is_new_journal(&self) -> bool {
+        self.read.as_ref() != Some(&self.journal)
+    }
+
     /// The `hello`. `attempt` is above every one that was stored or given for this journal before, and was taken when this
     /// socket was opened, so that an older one can't win later (E14); `process` names the socket.
     pub fn into_hello(self, attempt: u64, process: ProcessId) -> Hello {
@@ -80,7 +85,7 @@ impl Port {
             }
         }
         if let Some(frame) = self.deferred.take() {
-            self.take(now, frame);
+            self.take(now, *frame);
         }
     }
 
@@ -125,9 +130,9 @@ impl Port {
             }
             None => self.plain_journal.clone(),
         };
-        let is_new_journal = self.boarded.as_ref() != Some(&journal);
         self.phase = Phase::Saying { journal: journal.clone() };
-        self.orders.push_back(PortOrder::Hello(Opening { journal, is_new_journal, resume: resumed }));
+        let opening = Opening { journal, read: self.boarded.clone(), resume: resumed };
+        self.orders.push_back(PortOrder::Hello(opening));
         self.forget();
     }
 

@@ -150,7 +150,7 @@ fn a_terminal_that_never_acknowledged_is_plain_at_once() {
         assert!(!port.takes_frames());
         assert_eq!(orders(&mut port), [PortOrder::Look(vec![])]);
         port.handle_found(at(100), vec![]);
-        let opening = Opening { journal: journal(PLAIN), is_new_journal: boarded.is_none(), resume: vec![] };
+        let opening = Opening { journal: journal(PLAIN), read: boarded.map(journal), resume: vec![] };
         assert_eq!(orders(&mut port), [PortOrder::Hello(opening)]);
         assert!(!port.takes_frames());
         port.handle_welcome(at(100));
@@ -170,7 +170,7 @@ fn a_terminal_that_has_acknowledged_is_waited_for_five_seconds() {
     port.handle_timeout(at(105));
     assert_eq!(orders(&mut port), [PortOrder::Look(vec![])]);
     port.handle_found(at(105), vec![]);
-    let opening = Opening { journal: journal(PLAIN), is_new_journal: true, resume: vec![] };
+    let opening = Opening { journal: journal(PLAIN), read: Some(journal("j_1")), resume: vec![] };
     assert_eq!(orders(&mut port), [PortOrder::Hello(opening)]);
 }
 
@@ -225,7 +225,8 @@ fn what_is_written_before_the_first_resume_is_resumed_with_it() {
         at(100),
         vec![known("d_1", payment("T-1"), Standing::Open), known("d_0", payment("T-0"), Standing::Open)],
     );
-    let opening = Opening { journal: journal("j_2"), is_new_journal: true, resume: vec![delivery("d_1")] };
+    let opening =
+        Opening { journal: journal("j_2"), read: Some(journal(PLAIN)), resume: vec![delivery("d_1")] };
     assert_eq!(orders(&mut port), [PortOrder::Hello(opening)]);
     port.handle_welcome(at(100));
     assert_eq!(port.mode, Mode::Acknowledging);
@@ -497,7 +498,10 @@ fn a_terminal_that_acknowledges_says_itself_what_it_has() {
     };
     let ids = |ids: &[&str]| ids.iter().map(|id| delivery(id)).collect::<Vec<_>>();
     let (_, opening) = acknowledging(r#""transactionIds":["T-1","T-3"],"voidTransactionIds":[]"#, all());
-    assert_eq!(opening, Opening { journal: journal("j_1"), is_new_journal: false, resume: ids(&["d_1"]) });
+    assert_eq!(
+        opening,
+        Opening { journal: journal("j_1"), read: Some(journal("j_1")), resume: ids(&["d_1"]) }
+    );
     let (_, opening) = acknowledging(r#""transactionIds":["T-2"],"voidTransactionIds":["T-1"]"#, all());
     assert_eq!(opening.resume, ids(&["d_2", "d_4"]));
     // One that does not tell payments from voids has both.

@@ -241,6 +241,7 @@ pub(super) fn groups_called(
 pub(super) fn board(
     connection: &Connection,
     poi: &PoiId,
+    read: Option<&JournalId>,
     journal: &JournalId,
     token: TokenHash,
     at: WallMs,
@@ -259,7 +260,8 @@ pub(super) fn board(
         return Ok(None);
     }
     let boarded = ledger::boarded(connection, poi)?;
-    if boarded.as_ref().is_some_and(|boarded| boarded.journal == *journal) {
+    let now = boarded.as_ref().map(|boarded| &boarded.journal);
+    if now.is_some_and(|now| *now == *journal || Some(now) != read) {
         return Ok(boarded);
     }
     fleet::take_on(connection, poi, journal, token, at)?;

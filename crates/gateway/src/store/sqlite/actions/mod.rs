@@ -147,11 +147,13 @@ impl ActionsStore for SqliteStore {
     fn board_actions(
         &self,
         poi: &PoiId,
+        read: Option<JournalId>,
         journal: JournalId,
         token: TokenHash,
         at: WallMs,
     ) -> Pending<Option<Boarded>> {
         let poi = poi.clone();
-        self.writer.write(move |connection| devices::board(connection, &poi, &journal, token, at))
+        self.writer
+            .write(move |connection| devices::board(connection, &poi, read.as_ref(), &journal, token, at))
     }
 }
