@@ -60,6 +60,7 @@ async fn add(product: &Product, terminals: usize) -> Result<(String, Vec<String>
     let config = Config { data_dir: product.data_dir(), ..Config::default() };
     let admin = Admin::open(&config).await?;
     admin.create_company(COMPANY).await?;
+    admin.switch_on(COMPANY).await?;
     admin.create_merchant_account(COMPANY, MERCHANT).await?;
     admin.create_store(MERCHANT, STORE).await?;
     let key = NewKey { company: COMPANY, merchants: &[], roles: &[Role::TerminalApi], description: None };

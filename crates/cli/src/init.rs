@@ -39,6 +39,10 @@ impl Init {
         let admin = Admin::open(&config).await?;
         let (company, merchant) = (&self.company, &self.merchant_account);
         let is_new = said("company account", company, admin.create_company(company).await)?;
+        if is_new {
+            admin.switch_on(company).await?;
+            println!("its Terminal API and WebSockets are switched on");
+        }
         said("merchant account", merchant, admin.create_merchant_account(company, merchant).await)?;
         if let Some(store) = &self.store {
             said("store", store, admin.create_store(merchant, store).await)?;

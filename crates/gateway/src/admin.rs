@@ -18,10 +18,11 @@ use crate::ids::{self, ApiKey, ApiSecret, Password};
 use crate::secrets::Secrets;
 use crate::serve::{StartError, open_store};
 use crate::store::actions::ActionsFacts;
+use crate::store::fleet_store::{Change, Level, SettingsChange, SettingsPatch};
 use crate::store::{
     CodeError, Company, CompanyCode, Credential, CredentialError, CredentialId, FleetError, KeyHash,
     MerchantAccount, MerchantCode, NewCredential, NewTerminal, PasswordHash, Place, Scope, Store, StoreCode,
-    StoreDetails, StoreError, StoreStatus,
+    StoreDetails, StoreError,
 };
 
 pub use actions::{ActionsKey, ListedActions};
@@ -150,15 +151,36 @@ impl Admin {
         Ok(self.store.has_companies().await?)
     }
 
-    /// Makes a company account.
+    /// Makes a company account. What is switched off by default stays so: see [`Admin::switch_on`].
     ///
     /// # Errors
     /// [`AdminError`].
     pub async fn create_company(&self, company: &str) -> Result<(), AdminError> {
-        Ok(self
-            .store
-            .create_company(Company { code: code(CompanyCode::parse(company))?, description: None })
-            .await?)
+        Ok(self.store.create_company(Company::new(code(CompanyCode::parse(company))?)).await?)
+    }
+
+    /// Switches the Terminal API and WebSockets on for a company, where nothing else is set for a part of it.
+    ///
+    /// # Errors
+    /// [`AdminError`].
+    pub async fn switch_on(&self, company: &str) -> Result<(), AdminError> {
+        let company = code(CompanyCode::parse(company))?;
+        let change = SettingsChange {
+            level: Level::Company(company.clone()),
+            company: company.clone(),
+            scope: Scope::Company,
+            patch: SettingsPatch {
+                web_sockets_enabled: Change::Set(true),
+                terminal_api_enabled: Change::Set(true),
+                ..SettingsPatch::default()
+            },
+            by: None,
+            at: self.now(),
+        };
+        match self.store.change_settings(change).await? {
+            Some(_) => Ok(()),
+            None => Err(AdminError::Missing(format!("there is no company account {company}"))),
+        }
     }
 
     /// Makes a merchant account of a company.
@@ -179,12 +201,8 @@ impl Admin {
     /// # Errors
     /// [`AdminError`].
     pub async fn create_store(&self, merchant: &str, store: &str) -> Result<(), AdminError> {
-        let store = StoreDetails {
-            merchant: code(MerchantCode::parse(merchant))?,
-            code: code(StoreCode::parse(store))?,
-            description: None,
-            status: StoreStatus::Active,
-        };
+        let (merchant, store) = (code(MerchantCode::parse(merchant))?, code(StoreCode::parse(store))?);
+        let store = StoreDetails::new(ids::store_id(), merchant, store);
         Ok(self.store.create_store(store).await?)
     }
 
@@ -193,13 +211,8 @@ impl Admin {
     /// # Errors
     /// [`AdminError`].
     pub async fn add_terminal(&self, company: &str, poi: &PoiId, at: Location<'_>) -> Result<(), AdminError> {
-        let terminal = NewTerminal {
-            poi: poi.clone(),
-            company: code(CompanyCode::parse(company))?,
-            place: place(at)?,
-            platform: None,
-            display_label: None,
-        };
+        let company = code(CompanyCode::parse(company))?;
+        let terminal = NewTerminal::new(poi.clone(), company, place(at)?, self.now());
         Ok(self.store.add_terminal(terminal).await?)
     }
 
@@ -364,9 +377,9 @@ impl From<FleetError> for AdminError {
         match error {
             FleetError::AlreadyExists(_) => AdminError::AlreadyExists(text),
             FleetError::Missing(_) => AdminError::Missing(text),
-            FleetError::MerchantHasStores(_) | FleetError::HoldsInStoreTerminals { .. } => {
-                AdminError::Refused(text)
-            }
+            FleetError::Retired(_)
+            | FleetError::MerchantHasStores(_)
+            | FleetError::HoldsInStoreTerminals { .. } => AdminError::Refused(text),
             FleetError::Store(error) => error.into(),
         }
     }
@@ -393,6 +406,7 @@ impl From<CredentialError> for AdminError {
             | CredentialError::GroupOutOfScope(_)
             | CredentialError::MerchantHasStores(_)
             | CredentialError::TerminalElsewhere { .. }
+            | CredentialError::RetiredTerminal(_)
             | CredentialError::BoardedTerminal(_) => AdminError::Refused(text),
             CredentialError::Store(error) => error.into(),
         }

@@ -15,6 +15,8 @@ use relay::actions::TransactionId;
 use relay::{CallId, ConnectionId, DeliveryId, ExchangeId, NodeId, WallMs};
 use sha2::{Digest as _, Sha256};
 
+use crate::store::fleet_store::{ChangeId, StoreId, TokenId};
+
 /// A new exchange: `x_` and 32 hex digits.
 pub(crate) fn exchange_id(now: WallMs) -> ExchangeId {
     named("x_", now, ExchangeId::parse)
@@ -62,6 +64,34 @@ pub(crate) fn transaction_name(now: WallMs) -> TransactionId {
     let uuid = uuid::Builder::from_unix_timestamp_millis(millis, &random()).into_uuid();
     #[expect(clippy::expect_used, reason = "36 characters")]
     TransactionId::parse(&uuid.to_string()).expect("a name")
+}
+
+/// A new assignment of one terminal: `as_` and 32 hex digits.
+pub(crate) fn change_id(now: WallMs) -> ChangeId {
+    named("as_", now, ChangeId::parse)
+}
+
+/// What a terminal's token is called in lists: `tk_` and 32 hex digits.
+pub(crate) fn token_id(now: WallMs) -> TokenId {
+    named("tk_", now, TokenId::parse)
+}
+
+/// A new store: `ST` and 22 hex digits, in capitals as such IDs are.
+pub(crate) fn store_id() -> StoreId {
+    let digits = random::<11>().iter().fold("ST".to_owned(), |text, byte| text + &format!("{byte:02X}"));
+    #[expect(clippy::expect_used, reason = "24 letters and digits")]
+    StoreId::parse(&digits).expect("a store ID")
+}
+
+/// What the webhook of an assignment carries as its PSP reference, though no payment is behind it: `NO_PSP_REF_` and 16
+/// digits.
+pub(crate) fn assignment_psp_reference() -> String {
+    format!("NO_PSP_REF_{:016}", u64::from_le_bytes(random()) % 10_000_000_000_000_000)
+}
+
+/// The permanent terminal ID of a terminal that came without one: eight digits.
+pub(crate) fn permanent_terminal_id() -> String {
+    format!("{:08}", u64::from_le_bytes(random()) % 100_000_000)
 }
 
 /// Numbers calls. Unique within the process.

@@ -3,6 +3,8 @@
 //! In: the surfaces that Sale systems, terminals and fleet software call. Mid: exchanges, presence, the fleet, access; no
 //! HTTP there. Out: the store. [`start`] wires them.
 
+#![expect(dead_code, reason = "the surfaces that use the fleet's part of the store are still being built")]
+
 pub mod fault;
 
 mod clock;

@@ -106,6 +106,7 @@ fn install(product: &Product, terminals: usize) -> Result<(Vec<Client>, Vec<Clie
         let config = Config { data_dir: product.data_dir(), ..Config::default() };
         let admin = Admin::open(&config).await?;
         admin.create_company(COMPANY).await?;
+        admin.switch_on(COMPANY).await?;
         admin.create_merchant_account(COMPANY, MERCHANT).await?;
         let admin = &admin;
         let mut desktops = Vec::new();

@@ -91,7 +91,12 @@ const DEVICES: [Device; 4] = [
 /// Makes accounts, stores and terminals; what an earlier demo made on the same data stays.
 pub(super) async fn make(admin: &Admin) -> anyhow::Result<()> {
     for company in [COMPANY, OTHER_COMPANY] {
-        unless_there(admin.create_company(company).await)?;
+        let made = admin.create_company(company).await;
+        if made.is_ok() {
+            // Only then: whoever switched something off in a demo finds it so again.
+            admin.switch_on(company).await?;
+        }
+        unless_there(made)?;
     }
     for merchant in MERCHANTS {
         unless_there(admin.create_merchant_account(COMPANY, merchant).await)?;

@@ -21,11 +21,12 @@ use relay::model::Ledger;
 use relay::{CallId, DeliveryId, Epoch, ExchangeId, JournalId, WallMs};
 use tokio::sync::oneshot;
 
+use super::fleet_store::StoreId;
 use super::{
     BoardError, BoardRefused, CodeError, CodeHash, Company, CompanyCode, CredentialError, CredentialId,
     Entity, FleetError, KeyHash, LedgerAnswer, MerchantAccount, MerchantCode, NewCredential, NewTerminal,
-    PasswordHash, Place, Scope, Store, StoreCode, StoreDetails, StoreStatus, TERMINALS_PER_PAGE, Terminal,
-    TokenHash, TokenState, WallClock,
+    PasswordHash, Place, Scope, Store, StoreCode, StoreDetails, TERMINALS_PER_PAGE, Terminal, TokenHash,
+    TokenState, WallClock,
 };
 
 pub(in crate::store) use actions::*;
@@ -161,7 +162,7 @@ pub(super) async fn bench<D: Database>() -> Bench<D> {
     let clock = TestClock::new();
     let store = database.open(clock.wall());
     for code in ["ACME", "OTHER"] {
-        store.create_company(Company { code: company(code), description: None }).await.unwrap();
+        store.create_company(Company::new(company(code))).await.unwrap();
     }
     for (owner, code) in [("ACME", "ACME_EU"), ("ACME", "ACME_US"), ("OTHER", "OTHER_EU")] {
         let account = MerchantAccount { code: merchant(code), company: company(owner), description: None };
@@ -250,10 +251,12 @@ pub(super) fn store_code(code: &str) -> StoreCode {
 
 fn shop(owner: &str, code: &str) -> StoreDetails {
     StoreDetails {
-        merchant: merchant(owner),
-        code: store_code(code),
         description: Some(format!("Shop {code}")),
-        status: StoreStatus::Active,
+        ..StoreDetails::new(
+            StoreId::parse(&format!("ST{owner}.{code}")).unwrap(),
+            merchant(owner),
+            store_code(code),
+        )
     }
 }
 
@@ -263,11 +266,9 @@ fn ams() -> Place {
 
 fn new_terminal(poi: &PoiId, place: Place) -> NewTerminal {
     NewTerminal {
-        poi: poi.clone(),
-        company: company("ACME"),
-        place,
         platform: Some("android".into()),
         display_label: Some("Till 4".into()),
+        ..NewTerminal::new(poi.clone(), company("ACME"), place, START)
     }
 }
 
@@ -744,8 +745,8 @@ pub(super) async fn a_hello_is_shown_with_the_terminal<D: Database>() {
     assert_eq!(terminal.platform.as_deref(), Some("other"));
     assert_eq!(terminal.device.as_deref(), Some("{\"batteryLevel\":87}"));
     assert_eq!(terminal.last_hello, Some(at));
-    assert_eq!(terminal.display_label.as_deref(), Some("Till 4"));
-    assert_eq!(terminal.settings_revision, 1);
+    assert_eq!(terminal.settings.display_label.as_deref(), Some("Till 4"));
+    assert_eq!(terminal.settings.revision, 1);
 }
 
 pub(super) async fn telemetry_takes_the_place_of_what_was_there<D: Database>() {
@@ -788,7 +789,7 @@ pub(super) async fn accounts_are_made_once_and_belong_to_somebody<D: Database>()
     let store = &bench.store;
     assert!(store.has_companies().await.unwrap());
     assert!(!D::fresh().open(bench.clock.wall()).has_companies().await.unwrap());
-    let again = store.create_company(Company { code: company("ACME"), description: None }).await;
+    let again = store.create_company(Company::new(company("ACME"))).await;
     assert!(matches!(again, Err(FleetError::AlreadyExists(Entity::Company(_)))), "{again:?}");
     // Another company's merchant account is one that exists, all the same.
     let account =

@@ -4,7 +4,7 @@ use relay::WallMs;
 
 use super::actions::ActionsFacts;
 use super::fleet::{code, hash};
-use super::{CompanyCode, MerchantCode};
+use super::{CompanyCode, MerchantCode, Place};
 
 code!(
     /// An API credential, such as the `ws_…` of its user name. No secret.
@@ -27,6 +27,21 @@ pub(crate) enum Scope {
     Company,
     /// These merchant accounts of its company; one at least, each once.
     Merchants(Vec<MerchantCode>),
+}
+
+impl Scope {
+    /// Whether it reaches what is at this place. What is at company level is reached with the whole company only.
+    pub(crate) fn reaches(&self, place: &Place) -> bool {
+        self.reaches_merchant(place.merchant())
+    }
+
+    /// Whether it reaches what belongs to this merchant account, or to the company alone.
+    pub(crate) fn reaches_merchant(&self, merchant: Option<&MerchantCode>) -> bool {
+        match self {
+            Scope::Company => true,
+            Scope::Merchants(merchants) => merchant.is_some_and(|merchant| merchants.contains(merchant)),
+        }
+    }
 }
 
 /// A credential on its way into the store.

@@ -5,6 +5,7 @@ use std::path::PathBuf;
 use nexo::PoiId;
 
 use super::actions::{ActionsDeviceId, Group};
+use super::fleet_store::ImportProblem;
 use super::{CompanyCode, CredentialId, MerchantCode, Place, StoreCode};
 
 type Source = Box<dyn std::error::Error + Send + Sync>;
@@ -148,6 +149,9 @@ pub(crate) enum FleetError {
     /// The name is taken.
     #[error("{0} already exists")]
     AlreadyExists(Entity),
+    /// The POIID was a terminal's that was retired, and stays its own.
+    #[error("terminal {0} was retired, and a POIID is not used again")]
+    Retired(PoiId),
     /// What it should belong to is not there.
     #[error("there is no {0}")]
     Missing(Entity),
@@ -183,6 +187,67 @@ fn listed(first: &[PoiId], count: u64) -> String {
         text.push_str(", …");
     }
     text
+}
+
+/// Terminals could not be assigned. Nothing was changed.
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum AssignError {
+    /// Some of them are not there, or out of reach, or retired: each once, in the order in which they were given.
+    #[error("Terminals not found: {}", .0.iter().map(PoiId::as_str).collect::<Vec<_>>().join(", "))]
+    NotFound(Vec<PoiId>),
+    /// The target is not there.
+    #[error("there is no {0}")]
+    Missing(Entity),
+    /// The target is there, and the caller doesn't reach it.
+    #[error("this credential may not assign terminals to that place: {0}")]
+    OutOfScope(Place),
+    /// A merchant account with stores has no in-store terminals of its own.
+    #[error("merchant account {0} has stores: assign the terminal to one of them, or to the inventory")]
+    MerchantHasStores(MerchantCode),
+    /// The database failed.
+    #[error(transparent)]
+    Store(#[from] StoreError),
+}
+
+impl From<FleetError> for AssignError {
+    fn from(error: FleetError) -> AssignError {
+        match error {
+            FleetError::AlreadyExists(entity) | FleetError::Missing(entity) => AssignError::Missing(entity),
+            FleetError::Retired(poi) => AssignError::NotFound(vec![poi]),
+            FleetError::MerchantHasStores(merchant) | FleetError::HoldsInStoreTerminals { merchant, .. } => {
+                AssignError::MerchantHasStores(merchant)
+            }
+            FleetError::Store(error) => AssignError::Store(error),
+        }
+    }
+}
+
+/// An import can't go on. What this call was to write was not written.
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum ImportError {
+    /// There is no such company.
+    #[error("there is no {0}")]
+    Missing(Entity),
+    /// Another one is running.
+    #[error("another import is running: try again when it has ended")]
+    Running,
+    /// What an import left that was broken off is being removed: call again at once.
+    #[error("what an earlier import left behind is being removed: try again")]
+    Cleaning,
+    /// It was finished, or given up because it was silent for long.
+    #[error("this import has ended: start it again")]
+    Ended,
+    /// These lines are wrong, at most [`ImportError::LISTED_MAX`] of them.
+    #[error("{}", .0.iter().map(ImportProblem::to_string).collect::<Vec<_>>().join("; "))]
+    Rows(Vec<ImportProblem>),
+    /// The database failed.
+    #[error(transparent)]
+    Store(#[from] StoreError),
+}
+
+impl ImportError {
+    /// Lines that an error names: it only comes up when something was changed since they were checked.
+    pub(crate) const LISTED_MAX: usize = 20;
 }
 
 /// A terminal could not be boarded.
@@ -247,6 +312,9 @@ pub(crate) enum CredentialError {
         /// Where it is.
         place: Place,
     },
+    /// A terminal that has left the fleet does not come back.
+    #[error("terminal {0} was retired: name another POIID")]
+    RetiredTerminal(PoiId),
     /// A terminal is either a link terminal or an Actions terminal.
     #[error("terminal {0} is boarded as a link terminal: name another POIID")]
     BoardedTerminal(PoiId),
@@ -260,6 +328,7 @@ impl From<FleetError> for CredentialError {
         match error {
             FleetError::AlreadyExists(entity) => CredentialError::AlreadyExists(entity),
             FleetError::Missing(entity) => CredentialError::Missing(entity),
+            FleetError::Retired(poi) => CredentialError::RetiredTerminal(poi),
             FleetError::MerchantHasStores(merchant) | FleetError::HoldsInStoreTerminals { merchant, .. } => {
                 CredentialError::MerchantHasStores(merchant)
             }

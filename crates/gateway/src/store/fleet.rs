@@ -5,7 +5,8 @@ use std::fmt;
 use nexo::PoiId;
 use relay::{JournalId, WallMs};
 
-use super::{Entity, StoreError};
+use super::fleet_store::{Address, CountryCode, EffectiveSettings, PendingAssignment, StoreId, TokenId};
+use super::{CredentialId, Entity, StoreError};
 
 /// A code that can't be one.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
@@ -99,6 +100,15 @@ pub(crate) struct Company {
     pub(crate) code: CompanyCode,
     /// Its name, for people.
     pub(crate) description: Option<String>,
+    /// What its calendar days are counted in: an IANA name.
+    pub(crate) time_zone: String,
+}
+
+impl Company {
+    /// One of this code, with its days in UTC.
+    pub(crate) fn new(code: CompanyCode) -> Company {
+        Company { code, description: None, time_zone: "UTC".to_owned() }
+    }
 }
 
 /// A merchant account; one without stores may itself represent a store.
@@ -115,6 +125,8 @@ pub(crate) struct MerchantAccount {
 /// A store.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct StoreDetails {
+    /// Its generated ID, unique among all companies.
+    pub(crate) id: StoreId,
     /// Whose it is.
     pub(crate) merchant: MerchantCode,
     /// Its code.
@@ -123,6 +135,31 @@ pub(crate) struct StoreDetails {
     pub(crate) description: Option<String>,
     /// Whether it does business.
     pub(crate) status: StoreStatus,
+    /// Where it is.
+    pub(crate) address: Option<Address>,
+    /// E.164.
+    pub(crate) phone_number: Option<String>,
+    /// What stands on a shopper's statement.
+    pub(crate) shopper_statement: Option<String>,
+    /// What another system calls it.
+    pub(crate) external_reference: Option<String>,
+}
+
+impl StoreDetails {
+    /// An active one, of which nothing else is known.
+    pub(crate) fn new(id: StoreId, merchant: MerchantCode, code: StoreCode) -> StoreDetails {
+        StoreDetails {
+            id,
+            merchant,
+            code,
+            description: None,
+            status: StoreStatus::Active,
+            address: None,
+            phone_number: None,
+            shopper_statement: None,
+            external_reference: None,
+        }
+    }
 }
 
 /// Whether a store does business.
@@ -230,8 +267,33 @@ pub(crate) struct NewTerminal {
     pub(crate) place: Place,
     /// Its platform, as far as it is known before the device says it.
     pub(crate) platform: Option<String>,
-    /// What its screen and the lists call it.
+    /// What its screen and the lists call it; inherited if none.
     pub(crate) display_label: Option<String>,
+    /// Where it is used.
+    pub(crate) country: Option<CountryCode>,
+    /// Eight digits; made up if there are none.
+    pub(crate) permanent_terminal_id: Option<String>,
+    /// Who adds it; none for the operator of the installation.
+    pub(crate) by: Option<CredentialId>,
+    /// When.
+    pub(crate) added: WallMs,
+}
+
+impl NewTerminal {
+    /// One of which nothing else is known.
+    pub(crate) fn new(poi: PoiId, company: CompanyCode, place: Place, added: WallMs) -> NewTerminal {
+        NewTerminal {
+            poi,
+            company,
+            place,
+            platform: None,
+            display_label: None,
+            country: None,
+            permanent_terminal_id: None,
+            by: None,
+            added,
+        }
+    }
 }
 
 /// A terminal.
@@ -245,10 +307,15 @@ pub(crate) struct Terminal {
     pub(crate) place: Place,
     /// Its token's beginnings; none while it has no token.
     pub(crate) boarded: Option<Boarded>,
-    /// What its screen and the lists call it.
-    pub(crate) display_label: Option<String>,
-    /// Counts the changes of its settings; from 1.
-    pub(crate) settings_revision: u64,
+    /// The settings that hold for it.
+    pub(crate) settings: EffectiveSettings,
+    /// Whether its store does business. A merchant account that itself represents the store does, and inventory counts as if
+    /// it did: no terminal takes payments there.
+    pub(crate) store_status: StoreStatus,
+    /// What is still to happen to it.
+    pub(crate) pending: Option<PendingAssignment>,
+    /// When it left the fleet for good.
+    pub(crate) retired: Option<WallMs>,
     /// As its device last said, or as it was added.
     pub(crate) platform: Option<String>,
     /// As its device last said.
@@ -275,8 +342,12 @@ pub(crate) struct Boarded {
 pub(crate) struct TokenStanding {
     /// The terminal's.
     pub(crate) poi: PoiId,
+    /// Its name.
+    pub(crate) id: TokenId,
     /// What it is good for.
     pub(crate) state: TokenState,
+    /// It is to take the current one's place: whoever shows it has it, so that the rotation can be ended.
+    pub(crate) is_next: bool,
 }
 
 /// What a terminal's token is good for.

@@ -4,6 +4,8 @@
 //! said there, and the suite in `conformance.rs` holds each of them to it.
 
 pub(crate) mod actions;
+pub(crate) mod assign;
+pub(crate) mod fleet_store;
 
 mod credential;
 mod error;
@@ -25,7 +27,8 @@ use relay::{JournalId, WallMs};
 
 pub(crate) use credential::{Credential, CredentialId, KeyHash, NewCredential, PasswordHash, Scope};
 pub(crate) use error::{
-    BoardError, BoardRefused, CredentialError, Entity, FleetError, OpenError, StoreError,
+    AssignError, BoardError, BoardRefused, CredentialError, Entity, FleetError, ImportError, OpenError,
+    StoreError,
 };
 pub(crate) use fleet::{
     Boarded, CodeError, CodeHash, Company, CompanyCode, MerchantAccount, MerchantCode, NewTerminal, Place,
@@ -59,7 +62,9 @@ pub(crate) const TERMINALS_PER_PAGE: usize = 1_000;
 /// another process's lock).
 ///
 /// **Cancel safety.** Dropping an answer withdraws nothing: what was queued still runs.
-pub(crate) trait Store: actions::ActionsStore + fmt::Debug + Send + Sync + 'static {
+pub(crate) trait Store:
+    actions::ActionsStore + fleet_store::FleetStore + fmt::Debug + Send + Sync + 'static
+{
     /// Queues one ledger op; never blocks. When its lane is full the answer is
     /// [`LedgerError::Full`](relay::ledger::LedgerError::Full) at once and nothing was taken.
     fn submit(&self, op: Op, answer: LedgerAnswer);
@@ -92,7 +97,8 @@ pub(crate) trait Store: actions::ActionsStore + fmt::Debug + Send + Sync + 'stat
     /// Adds a terminal, not boarded, at a place.
     ///
     /// # Errors
-    /// [`FleetError::AlreadyExists`], [`FleetError::Missing`], and [`FleetError::MerchantHasStores`].
+    /// [`FleetError::AlreadyExists`], [`FleetError::Retired`], [`FleetError::Missing`], and
+    /// [`FleetError::MerchantHasStores`].
     fn add_terminal(&self, terminal: NewTerminal) -> Pending<(), FleetError>;
 
     /// Whether there is any company account.
@@ -107,7 +113,8 @@ pub(crate) trait Store: actions::ActionsStore + fmt::Debug + Send + Sync + 'stat
     /// A store of a merchant account.
     fn store_details(&self, merchant: &MerchantCode, code: &StoreCode) -> Pending<Option<StoreDetails>>;
 
-    /// A terminal: whose it is, where it is, and what its device last said about itself.
+    /// A terminal: whose it is, where it is, what holds for it, and what its device last said about itself. A retired one
+    /// says so; one of an import that has not ended is not there.
     fn terminal(&self, poi: &PoiId) -> Pending<Option<Terminal>>;
 
     /// The terminals of a merchant account and its stores, or of one of its stores, in order of their POIIDs: those
@@ -146,7 +153,7 @@ pub(crate) trait Store: actions::ActionsStore + fmt::Debug + Send + Sync + 'stat
         address: IpAddr,
     ) -> Pending<Terminal, BoardError>;
 
-    /// Whose token this is, and whether it still opens links. None for an unknown one, and for one that ended more than
+    /// Whose token this is, and whether it still opens links, also one that is to take another one's place. None for an unknown one, and for one that ended more than
     /// 48 hours ago.
     fn token_standing(&self, token: TokenHash) -> Pending<Option<TokenStanding>>;
 

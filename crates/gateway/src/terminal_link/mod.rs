@@ -109,8 +109,10 @@ impl TerminalLink {
                 merchant_account: merchant.as_str().to_owned(),
                 store: terminal.place.store().map(|store| store.as_str().to_owned()),
             });
-        let settings =
-            Settings { revision: terminal.settings_revision, display_label: terminal.display_label.clone() };
+        let settings = Settings {
+            revision: terminal.settings.revision,
+            display_label: terminal.settings.display_label.clone(),
+        };
         Ok(Visitor { poi: standing.poi, token, state: standing.state, tokens_ended, placement, settings })
     }
 

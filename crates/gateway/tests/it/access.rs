@@ -91,6 +91,7 @@ async fn a_key_that_another_process_made_works_at_once_and_revoked_stops_within_
     // As the command line does: the same database, opened once more.
     let other = Admin::open(&config).await.unwrap();
     other.create_company(COMPANY).await.unwrap();
+    other.switch_on(COMPANY).await.unwrap();
     other.create_merchant_account(COMPANY, MERCHANT).await.unwrap();
     let new = NewKey { company: COMPANY, merchants: &[], roles: &[Role::TerminalApi], description: None };
     let shown = other.create_credential(new).await.unwrap();

@@ -93,6 +93,7 @@ impl TestGateway {
         let admin = running.admin();
         for company in [COMPANY, OTHER_COMPANY] {
             admin.create_company(company).await.unwrap();
+            admin.switch_on(company).await.unwrap();
         }
         for (company, merchant) in
             [(COMPANY, MERCHANT), (COMPANY, OTHER_MERCHANT), (OTHER_COMPANY, "FOREIGN_MERCHANT")]

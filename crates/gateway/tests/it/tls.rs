@@ -36,6 +36,7 @@ async fn a_terminal_boards_and_keeps_its_link_over_tls() {
     let (running, cert) = with_tls(dir.path()).await;
     let (admin, poi) = (running.admin(), nexo::PoiId::parse("V400m-1").unwrap());
     admin.create_company(COMPANY).await.unwrap();
+    admin.switch_on(COMPANY).await.unwrap();
     admin.create_merchant_account(COMPANY, MERCHANT).await.unwrap();
     admin.add_terminal(COMPANY, &poi, Location::MerchantInStore(MERCHANT)).await.unwrap();
     let code = admin.make_boarding_code(&poi).await.unwrap().code.reveal();

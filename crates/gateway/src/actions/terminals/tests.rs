@@ -41,6 +41,7 @@ impl Bench {
             [("ACME", "ACME_EU", &["AMS", "PAR"][..]), ("OTHER", "OTHER_EU", &["OSL"])]
         {
             admin.create_company(company).await.unwrap();
+            admin.switch_on(company).await.unwrap();
             admin.create_merchant_account(company, merchant).await.unwrap();
             for code in stores {
                 admin.create_store(merchant, code).await.unwrap();

@@ -132,7 +132,7 @@ pub(in crate::store) async fn an_actions_terminal_is_added_to_the_fleet_or_stand
     bench.add_in_store(&poi(2)).await;
     store.create_credential(key_of_terminal(2, ams_group.clone(), "TERM-002")).await.unwrap();
     let found = store.terminal(&poi(2)).await.unwrap().unwrap();
-    assert_eq!((found.place, found.display_label.as_deref()), (ams(), Some("Till 4")));
+    assert_eq!((found.place, found.settings.display_label.as_deref()), (ams(), Some("Till 4")));
 
     // Terminal 1 is at ACME_US.
     let moved = terminal_key(3, terminal_of(poi(1), ams_group.clone(), "TERM-003"));

@@ -17,7 +17,7 @@ const APPLICATION_ID: i64 = 0x5467_6174;
 
 /// Each brings the database from the version before to its own, which is its place in this list, from 1. One that was
 /// released is never changed, and the release before must be able to work with what it leaves.
-const MIGRATIONS: [&str; 7] = [
+const MIGRATIONS: [&str; 8] = [
     include_str!("migrations/0001_fleet.sql"),
     include_str!("migrations/0002_ledger.sql"),
     include_str!("migrations/0003_credentials.sql"),
@@ -25,6 +25,7 @@ const MIGRATIONS: [&str; 7] = [
     include_str!("migrations/0005_narrow_history.sql"),
     include_str!("migrations/0006_actions.sql"),
     include_str!("migrations/0007_charged_in_part.sql"),
+    include_str!("migrations/0008_fleet_management.sql"),
 ];
 
 /// How long a transaction waits for another process's. Less than the 2 s that an admission may take, so that a POS hears

@@ -9,6 +9,12 @@ use rusqlite::{Connection, OptionalExtension as _, Params, Row, params};
 
 use super::actions;
 use super::columns::Columns;
+use super::fleet_store::{assignments, events, tokens};
+use crate::ids;
+use crate::store::fleet_store::{
+    Address, ChangeId, EffectiveSettings, EventKind, NewFleetEvent, PendingAssignment, PendingState, StoreId,
+    TokenId,
+};
 use crate::store::{
     BoardRefused, Boarded, CodeError, CodeHash, Company, CompanyCode, Entity, FleetError, MerchantAccount,
     MerchantCode, NewTerminal, Place, StoreCode, StoreDetails, StoreError, StoreStatus, TERMINALS_PER_PAGE,
@@ -25,14 +31,14 @@ const LOCK: Duration = Duration::from_secs(15 * 60);
 const CODE_AGAIN: Duration = Duration::from_secs(10 * 60);
 
 /// How long a token that has ended may still hand in results.
-const ENDED_TOKEN: Duration = Duration::from_secs(48 * 60 * 60);
+pub(super) const ENDED_TOKEN: Duration = Duration::from_secs(48 * 60 * 60);
 
 pub(super) fn create_company(connection: &Connection, company: &Company) -> Result<(), FleetError> {
     if self::company(connection, &company.code)?.is_some() {
         return Err(FleetError::AlreadyExists(Entity::Company(company.code.clone())));
     }
-    let sql = "INSERT INTO companies (code, description) VALUES (?1, ?2)";
-    Ok(execute(connection, sql, params![company.code.as_str(), company.description])?)
+    let sql = "INSERT INTO companies (code, description, time_zone) VALUES (?1, ?2, ?3)";
+    Ok(execute(connection, sql, params![company.code.as_str(), company.description, company.time_zone])?)
 }
 
 pub(super) fn create_merchant_account(
@@ -62,29 +68,74 @@ pub(super) fn create_store(connection: &Connection, store: &StoreDetails) -> Res
     if count > 0 {
         return Err(FleetError::HoldsInStoreTerminals { merchant: store.merchant.clone(), count, first });
     }
-    let sql = "INSERT INTO stores (merchant, code, description, status) VALUES (?1, ?2, ?3, ?4)";
-    let values =
-        params![store.merchant.as_str(), store.code.as_str(), store.description, store.status.as_str()];
+    let sql = "INSERT INTO stores (merchant, code, description, status, id, address, phone_number,
+            shopper_statement, external_reference)
+        VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9)";
+    let values = params![
+        store.merchant.as_str(),
+        store.code.as_str(),
+        store.description,
+        store.status.as_str(),
+        store.id.as_str(),
+        address_text(store.address.as_ref())?,
+        store.phone_number,
+        store.shopper_statement,
+        store.external_reference,
+    ];
     Ok(execute(connection, sql, values)?)
 }
 
 pub(super) fn add_terminal(connection: &Connection, terminal: &NewTerminal) -> Result<(), FleetError> {
-    if self::terminal(connection, &terminal.poi)?.is_some() {
-        return Err(FleetError::AlreadyExists(Entity::Terminal(terminal.poi.clone())));
-    }
+    poi_is_free(connection, &terminal.poi)?;
     check_place(connection, &terminal.company, &terminal.place)?;
-    let sql = "INSERT INTO terminals (poi_id, company, place, merchant, store, platform, display_label)
-        VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7)";
+    insert_terminal(connection, terminal, None)?;
+    let user = events::user(terminal.by.as_ref());
+    let event = NewFleetEvent {
+        at: terminal.added,
+        company: terminal.company.clone(),
+        poi: Some(terminal.poi.clone()),
+        kind: EventKind::TerminalAdded,
+        data: serde_json::json!({ "uniqueTerminalId": terminal.poi.as_str(), "user": user }),
+    };
+    Ok(events::write(connection, &event)?)
+}
+
+/// POIIDs are unique among all companies and for ever, also those that nobody sees.
+pub(super) fn poi_is_free(connection: &Connection, poi: &PoiId) -> Result<(), FleetError> {
+    let sql = "SELECT retired_at IS NOT NULL FROM terminals WHERE poi_id = ?1";
+    let mut statement = connection.prepare_cached(sql)?;
+    match statement.query_row([poi.as_str()], |row| row.get(0)).optional()? {
+        None => Ok(()),
+        Some(true) => Err(FleetError::Retired(poi.clone())),
+        Some(false) => Err(FleetError::AlreadyExists(Entity::Terminal(poi.clone()))),
+    }
+}
+
+/// Writes the row of a terminal that was checked.
+pub(super) fn insert_terminal(
+    connection: &Connection,
+    terminal: &NewTerminal,
+    import: Option<i64>,
+) -> Result<(), StoreError> {
+    let sql =
+        "INSERT INTO terminals (poi_id, company, place, merchant, store, platform, display_label, country,
+            permanent_terminal_id, added_at, import)
+        VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11)";
+    let (place, merchant, store) = place_values(&terminal.place);
     let values = params![
         terminal.poi.as_str(),
         terminal.company.as_str(),
-        place_word(&terminal.place),
-        terminal.place.merchant().map(MerchantCode::as_str),
-        terminal.place.store().map(StoreCode::as_str),
+        place,
+        merchant,
+        store,
         terminal.platform,
         terminal.display_label,
+        terminal.country.as_ref().map(|country| country.as_str()),
+        terminal.permanent_terminal_id.clone().unwrap_or_else(ids::permanent_terminal_id),
+        terminal.added.0,
+        import,
     ];
-    Ok(execute(connection, sql, values)?)
+    execute(connection, sql, values)
 }
 
 /// Whether a terminal of this company may come to this place.
@@ -125,17 +176,20 @@ fn has_stores(connection: &Connection, merchant: &MerchantCode) -> Result<bool, 
     Ok(connection.prepare_cached(sql)?.query_row([merchant.as_str()], |row| row.get(0))?)
 }
 
-/// The terminals in the store that a merchant account itself represents: how many, and the first of them.
+/// The terminals in the store that a merchant account itself represents, and those that are on their way there: how many,
+/// and the first of them.
 fn in_store_of_its_own(
     connection: &Connection,
     merchant: &MerchantCode,
 ) -> Result<(u64, Vec<PoiId>), StoreError> {
-    let sql = "SELECT count(*) FROM terminals WHERE merchant = ?1 AND place = 'merchant_in_store'";
-    let count: i64 = connection.prepare_cached(sql)?.query_row([merchant.as_str()], |row| row.get(0))?;
-    let sql = format!(
-        "SELECT poi_id FROM terminals WHERE merchant = ?1 AND place = 'merchant_in_store' ORDER BY poi_id LIMIT {}",
-        FleetError::LISTED_MAX
-    );
+    let those = "FROM (
+        SELECT poi_id FROM terminals WHERE merchant = ?1 AND place = 'merchant_in_store'
+        UNION
+        SELECT poi_id FROM assignments
+        WHERE to_merchant = ?1 AND ended_at IS NULL AND to_place = 'merchant_in_store')";
+    let sql = format!("SELECT count(*) {those}");
+    let count: i64 = connection.prepare_cached(&sql)?.query_row([merchant.as_str()], |row| row.get(0))?;
+    let sql = format!("SELECT poi_id {those} ORDER BY poi_id LIMIT {}", FleetError::LISTED_MAX);
     let first = list(connection, &sql, [merchant.as_str()], |row| {
         Columns::new(row, "terminals", "poi_id")?.parse("poi_id", PoiId::parse)
     })?;
@@ -148,12 +202,13 @@ pub(super) fn has_companies(connection: &Connection) -> Result<bool, StoreError>
 }
 
 pub(super) fn company(connection: &Connection, code: &CompanyCode) -> Result<Option<Company>, StoreError> {
-    let sql = "SELECT code, description FROM companies WHERE code = ?1";
+    let sql = "SELECT code, description, time_zone FROM companies WHERE code = ?1";
     one(connection, sql, [code.as_str()], |row| {
         let columns = Columns::new(row, "companies", "code")?;
         Ok(Company {
             code: columns.parse("code", CompanyCode::parse)?,
             description: columns.get("description")?,
+            time_zone: columns.get("time_zone")?,
         })
     })
 }
@@ -178,27 +233,81 @@ pub(super) fn store_details(
     merchant: &MerchantCode,
     code: &StoreCode,
 ) -> Result<Option<StoreDetails>, StoreError> {
-    let sql = "SELECT merchant, code, description, status FROM stores WHERE merchant = ?1 AND code = ?2";
-    one(connection, sql, [merchant.as_str(), code.as_str()], |row| {
-        let columns = Columns::new(row, "stores", "code")?;
-        let status =
-            |text: &str| StoreStatus::parse(text).ok_or_else(|| format!("expected a status, got {text:?}"));
-        Ok(StoreDetails {
-            merchant: columns.parse("merchant", MerchantCode::parse)?,
-            code: columns.parse("code", StoreCode::parse)?,
-            description: columns.get("description")?,
-            status: columns.parse("status", status)?,
-        })
+    let sql = stores!("FROM stores s WHERE s.merchant = ?1 AND s.code = ?2");
+    one(connection, sql, [merchant.as_str(), code.as_str()], store_of)
+}
+
+/// The columns that [`store_of`] reads, of `stores s`.
+macro_rules! stores {
+    ($which:literal) => {
+        concat!(
+            "SELECT s.merchant, s.code, s.description, s.status, s.id, s.address, s.phone_number,
+                s.shopper_statement, s.external_reference ",
+            $which
+        )
+    };
+}
+
+pub(super) use stores;
+
+pub(super) fn store_of(row: &Row<'_>) -> Result<StoreDetails, StoreError> {
+    let columns = Columns::new(row, "stores", "code")?;
+    Ok(StoreDetails {
+        id: columns.parse("id", StoreId::parse)?,
+        merchant: columns.parse("merchant", MerchantCode::parse)?,
+        code: columns.parse("code", StoreCode::parse)?,
+        description: columns.get("description")?,
+        status: columns.parse("status", store_status)?,
+        address: columns.parse_option("address", |text| serde_json::from_str::<Address>(text))?,
+        phone_number: columns.get("phone_number")?,
+        shopper_statement: columns.get("shopper_statement")?,
+        external_reference: columns.get("external_reference")?,
     })
 }
 
-/// The columns that [`terminal_of`] reads.
-const TERMINAL: &str = "SELECT poi_id, company, place, merchant, store, display_label, settings_revision,
-    token_hash IS NOT NULL AS is_boarded, boarded_at, journal_id, journal_at, platform, firmware_version, device,
-    last_hello_at FROM terminals";
+fn store_status(text: &str) -> Result<StoreStatus, String> {
+    StoreStatus::parse(text).ok_or_else(|| format!("expected a status, got {text:?}"))
+}
+
+/// An address as it is kept.
+pub(super) fn address_text(address: Option<&Address>) -> Result<Option<String>, StoreError> {
+    let text = address.map(serde_json::to_string).transpose();
+    text.map_err(|error| StoreError::Database(error.into()))
+}
+
+/// What [`terminal_of`] reads. Whatever is joined is found by its primary key, or, for what is pending, in an index of
+/// nothing else. `t` comes first, so that its order is that of the answer.
+macro_rules! terminals {
+    ($by:literal, $which:literal) => {
+        concat!(
+            "SELECT t.poi_id, t.company, t.place, t.merchant, t.store,
+                t.token_hash IS NOT NULL AS is_boarded, t.boarded_at, t.journal_id, t.journal_at,
+                t.platform, t.firmware_version, t.device, t.last_hello_at, t.retired_at,
+                max(t.settings_revision, coalesce(c.settings_revision, 0), coalesce(m.settings_revision, 0),
+                    coalesce(s.settings_revision, 0)) AS revision,
+                coalesce(t.web_sockets_enabled, s.web_sockets_enabled, m.web_sockets_enabled,
+                    c.web_sockets_enabled, 0) AS web_sockets_enabled,
+                coalesce(t.terminal_api_enabled, s.terminal_api_enabled, m.terminal_api_enabled,
+                    c.terminal_api_enabled, 0) AS terminal_api_enabled,
+                coalesce(t.display_label, s.display_label, m.display_label, c.display_label)
+                    AS display_label,
+                coalesce(s.status, 'Active') AS store_status,
+                a.change_id, a.to_place, a.to_merchant, a.to_store, a.state, a.requested_at, a.told_at
+            FROM terminals t ",
+            $by,
+            " LEFT JOIN companies c ON c.code = t.company
+            LEFT JOIN merchant_accounts m ON m.code = t.merchant
+            LEFT JOIN stores s ON s.merchant = t.merchant AND s.code = t.store
+            LEFT JOIN assignments a INDEXED BY assignments_pending
+                ON a.poi_id = t.poi_id AND a.ended_at IS NULL
+            WHERE (t.import IS NULL OR t.import NOT IN (SELECT id FROM open_imports)) AND ",
+            $which
+        )
+    };
+}
 
 pub(super) fn terminal(connection: &Connection, poi: &PoiId) -> Result<Option<Terminal>, StoreError> {
-    one(connection, &format!("{TERMINAL} WHERE poi_id = ?1"), [poi.as_str()], terminal_of)
+    one(connection, terminals!("", "t.poi_id = ?1"), [poi.as_str()], terminal_of)
 }
 
 pub(super) fn terminals_at(
@@ -208,36 +317,31 @@ pub(super) fn terminals_at(
     store: Option<&StoreCode>,
     after: Option<&PoiId>,
 ) -> Result<Vec<Terminal>, StoreError> {
+    const PAGE: i64 = TERMINALS_PER_PAGE as i64;
     // '' sorts before every POIID.
     let after = after.map_or("", PoiId::as_str);
-    let order = format!("ORDER BY poi_id LIMIT {TERMINALS_PER_PAGE}");
     let (company, merchant) = (company.as_str(), merchant.as_str());
     match store {
         None => {
-            let condition = "WHERE company = ?1 AND merchant = ?2 AND poi_id > ?3";
-            let sql = format!("{TERMINAL} INDEXED BY terminals_of_merchant {condition} {order}");
-            list(connection, &sql, [company, merchant, after], terminal_of)
+            let sql = terminals!(
+                "INDEXED BY terminals_of_merchant",
+                "t.company = ?1 AND t.merchant = ?2 AND t.poi_id > ?3 ORDER BY t.poi_id LIMIT ?4"
+            );
+            list(connection, sql, params![company, merchant, after, PAGE], terminal_of)
         }
         Some(store) => {
-            let condition = "WHERE company = ?1 AND merchant = ?2 AND poi_id > ?3 AND store = ?4";
-            let sql = format!("{TERMINAL} INDEXED BY terminals_of_store {condition} {order}");
-            list(connection, &sql, [company, merchant, after, store.as_str()], terminal_of)
+            let sql = terminals!(
+                "INDEXED BY terminals_of_store",
+                "t.company = ?1 AND t.merchant = ?2 AND t.poi_id > ?3 AND t.store = ?5
+                ORDER BY t.poi_id LIMIT ?4"
+            );
+            list(connection, sql, params![company, merchant, after, PAGE, store.as_str()], terminal_of)
         }
     }
 }
 
 fn terminal_of(row: &Row<'_>) -> Result<Terminal, StoreError> {
     let columns = Columns::new(row, "terminals", "poi_id")?;
-    let merchant = columns.parse_option("merchant", MerchantCode::parse)?;
-    let store = columns.parse_option("store", StoreCode::parse)?;
-    let word: String = columns.get("place")?;
-    let place = match (word.as_str(), merchant, store) {
-        ("company_inventory", None, None) => Place::CompanyInventory,
-        ("merchant_inventory", Some(merchant), None) => Place::MerchantInventory(merchant),
-        ("merchant_in_store", Some(merchant), None) => Place::MerchantInStore(merchant),
-        ("store", Some(merchant), Some(store)) => Place::Store { merchant, store },
-        _ => return Err(columns.bad("place", format_args!("{word:?} with these accounts is no place"))),
-    };
     let boarded = match columns.get("is_boarded")? {
         true => Some(Boarded {
             at: columns.moment("boarded_at")?,
@@ -249,15 +353,66 @@ fn terminal_of(row: &Row<'_>) -> Result<Terminal, StoreError> {
     Ok(Terminal {
         poi: columns.parse("poi_id", PoiId::parse)?,
         company: columns.parse("company", CompanyCode::parse)?,
-        place,
+        place: place_of(&columns, ["place", "merchant", "store"])?,
         boarded,
-        display_label: columns.get("display_label")?,
-        settings_revision: columns.get::<i64>("settings_revision")?.cast_unsigned(),
+        settings: EffectiveSettings {
+            revision: columns.get::<i64>("revision")?.cast_unsigned(),
+            web_sockets_enabled: columns.get("web_sockets_enabled")?,
+            terminal_api_enabled: columns.get("terminal_api_enabled")?,
+            display_label: columns.get("display_label")?,
+        },
+        store_status: columns.parse("store_status", store_status)?,
+        pending: pending_of(&columns)?,
+        retired: columns.moment_option("retired_at")?,
         platform: columns.get("platform")?,
         firmware_version: columns.get("firmware_version")?,
         device: columns.get("device")?,
         last_hello: columns.moment_option("last_hello_at")?,
     })
+}
+
+fn pending_of(columns: &Columns<'_>) -> Result<Option<PendingAssignment>, StoreError> {
+    let Some(change) = columns.parse_option("change_id", ChangeId::parse)? else { return Ok(None) };
+    let state = |word: &str| match word {
+        "scheduled" => Ok(PendingState::Scheduled),
+        "awaiting_terminal" => Ok(PendingState::AwaitingTerminal),
+        _ => Err(format!("expected a state, got {word:?}")),
+    };
+    Ok(Some(PendingAssignment {
+        change,
+        to: place_of(columns, ["to_place", "to_merchant", "to_store"])?,
+        state: columns.parse("state", state)?,
+        requested: columns.moment("requested_at")?,
+        told: columns.moment_option("told_at")?,
+    }))
+}
+
+/// Reads a place from its three columns.
+pub(super) fn place_of(
+    columns: &Columns<'_>,
+    [place, merchant, store]: [&'static str; 3],
+) -> Result<Place, StoreError> {
+    let merchant = columns.parse_option(merchant, MerchantCode::parse)?;
+    let store = columns.parse_option(store, StoreCode::parse)?;
+    let word: String = columns.get(place)?;
+    match (word.as_str(), merchant, store) {
+        ("company_inventory", None, None) => Ok(Place::CompanyInventory),
+        ("merchant_inventory", Some(merchant), None) => Ok(Place::MerchantInventory(merchant)),
+        ("merchant_in_store", Some(merchant), None) => Ok(Place::MerchantInStore(merchant)),
+        ("store", Some(merchant), Some(store)) => Ok(Place::Store { merchant, store }),
+        _ => Err(columns.bad(place, format_args!("{word:?} with these accounts is no place"))),
+    }
+}
+
+/// What goes into the three columns of a place.
+pub(super) fn place_values(place: &Place) -> (&'static str, Option<&str>, Option<&str>) {
+    let word = match place {
+        Place::CompanyInventory => "company_inventory",
+        Place::MerchantInventory(_) => "merchant_inventory",
+        Place::MerchantInStore(_) => "merchant_in_store",
+        Place::Store { .. } => "store",
+    };
+    (word, place.merchant().map(MerchantCode::as_str), place.store().map(StoreCode::as_str))
 }
 
 pub(super) fn make_boarding_code(
@@ -266,7 +421,7 @@ pub(super) fn make_boarding_code(
     code: CodeHash,
     expires: WallMs,
 ) -> Result<(), CodeError> {
-    let Some(terminal) = terminal(connection, poi)? else {
+    let Some(terminal) = terminal(connection, poi)?.filter(|terminal| terminal.retired.is_none()) else {
         return Err(CodeError::Missing(Entity::Terminal(poi.clone())));
     };
     if !terminal.place.is_in_store() {
@@ -298,6 +453,7 @@ pub(super) fn board(
     match may_board(connection, attempt)? {
         Ok(()) => {
             take_on(connection, &attempt.poi, &attempt.journal, attempt.token, attempt.now)?;
+            assignments::await_terminal(connection, &attempt.poi)?;
             used_code(connection, attempt).map(Ok)
         }
         Err(BoardRefused::WrongCode) => {
@@ -315,7 +471,8 @@ fn may_board(
     if let Some(left) = locked_for(connection, attempt)? {
         return Ok(Err(BoardRefused::Locked { seconds_left: left }));
     }
-    let Some(terminal) = terminal(connection, &attempt.poi)? else { return Ok(Err(BoardRefused::WrongCode)) };
+    let terminal = terminal(connection, &attempt.poi)?.filter(|terminal| terminal.retired.is_none());
+    let Some(terminal) = terminal else { return Ok(Err(BoardRefused::WrongCode)) };
     if !terminal.place.is_in_store() {
         return Ok(Err(BoardRefused::InInventory));
     }
@@ -348,24 +505,19 @@ pub(super) fn take_on(
     token: TokenHash,
     now: WallMs,
 ) -> Result<(), StoreError> {
-    let poi = poi.as_str();
-    execute(connection, "DELETE FROM ended_tokens WHERE ended_at <= ?1", [now.minus(ENDED_TOKEN).0])?;
-    execute(
-        connection,
-        "INSERT INTO ended_tokens (token_hash, poi_id, ended_at)
-        SELECT token_hash, poi_id, ?2 FROM terminals WHERE poi_id = ?1 AND token_hash IS NOT NULL",
-        params![poi, now.0],
-    )?;
+    tokens::end_all(connection, poi, now)?;
     // On the right are the values from before. Without a journal there has been no link whose epoch could pass.
     execute(
         connection,
         "UPDATE terminals SET token_hash = ?2, boarded_at = ?3, journal_id = ?4, has_said_hello = 0,
+            token_id = ?5, token_made_at = ?3,
             journal_at = CASE WHEN journal_id IS ?4 THEN journal_at ELSE ?3 END,
             attempt = CASE WHEN journal_id IS ?4 THEN attempt ELSE 0 END,
             epoch = epoch + (journal_id IS NOT NULL)
         WHERE poi_id = ?1",
-        params![poi, token.0, now.0, journal.as_str()],
-    )
+        params![poi.as_str(), token.0, now.0, journal.as_str(), ids::token_id(now).as_str()],
+    )?;
+    events::boarded(connection, poi, now)
 }
 
 /// The code was good, and is no more; the terminal as it is now.
@@ -444,28 +596,36 @@ pub(super) fn token_standing(
     token: TokenHash,
     now: WallMs,
 ) -> Result<Option<TokenStanding>, StoreError> {
-    let valid = one(connection, "SELECT poi_id FROM terminals WHERE token_hash = ?1", [token.0], |row| {
-        let poi = Columns::new(row, "terminals", "poi_id")?.parse("poi_id", PoiId::parse)?;
-        Ok(TokenStanding { poi, state: TokenState::Valid })
-    })?;
-    if valid.is_some() {
-        return Ok(valid);
+    // By far the most are somebody's own, so that is one look-up.
+    let sql = "SELECT poi_id, token_id FROM terminals WHERE token_hash = ?1";
+    if let Some(standing) = one(connection, sql, [token.0], |row| standing_of(row, false))? {
+        return Ok(Some(standing));
     }
-    let sql = "SELECT poi_id, ended_at FROM ended_tokens WHERE token_hash = ?1 AND ended_at > ?2";
+    let sql = "SELECT poi_id, token_id FROM next_tokens WHERE token_hash = ?1";
+    if let Some(standing) = one(connection, sql, [token.0], |row| standing_of(row, true))? {
+        return Ok(Some(standing));
+    }
+    let sql = "SELECT poi_id, token_id, ended_at FROM ended_tokens WHERE token_hash = ?1 AND ended_at > ?2";
     one(connection, sql, params![token.0, now.minus(ENDED_TOKEN).0], |row| {
-        let columns = Columns::new(row, "ended_tokens", "poi_id")?;
-        let state = TokenState::Ended { since: columns.moment("ended_at")? };
-        Ok(TokenStanding { poi: columns.parse("poi_id", PoiId::parse)?, state })
+        let since = Columns::new(row, "ended_tokens", "poi_id")?.moment("ended_at")?;
+        Ok(TokenStanding { state: TokenState::Ended { since }, ..standing_of(row, false)? })
     })
 }
 
-fn place_word(place: &Place) -> &'static str {
-    match place {
-        Place::CompanyInventory => "company_inventory",
-        Place::MerchantInventory(_) => "merchant_inventory",
-        Place::MerchantInStore(_) => "merchant_in_store",
-        Place::Store { .. } => "store",
-    }
+fn standing_of(row: &Row<'_>, is_next: bool) -> Result<TokenStanding, StoreError> {
+    let columns = Columns::new(row, "terminals", "poi_id")?;
+    Ok(TokenStanding {
+        poi: columns.parse("poi_id", PoiId::parse)?,
+        id: token_id_of(&columns)?,
+        state: TokenState::Valid,
+        is_next,
+    })
+}
+
+/// The name of a token; those that ended before tokens had names are all called alike.
+pub(super) fn token_id_of(columns: &Columns<'_>) -> Result<TokenId, StoreError> {
+    let id = columns.parse_option("token_id", TokenId::parse)?;
+    id.map_or_else(|| TokenId::parse("tk_0").map_err(|error| columns.bad("token_id", error)), Ok)
 }
 
 /// The first row, if there is one.

@@ -11,6 +11,7 @@ mod columns;
 mod connect;
 mod credentials;
 mod fleet;
+mod fleet_store;
 mod ledger;
 mod readers;
 mod writer;
@@ -28,9 +29,10 @@ use relay::{JournalId, WallMs};
 use rusqlite::ErrorCode;
 
 use super::{
-    BoardError, CodeError, CodeHash, Company, CompanyCode, Credential, CredentialError, CredentialId,
-    FleetError, KeyHash, LedgerAnswer, MerchantAccount, MerchantCode, NewCredential, NewTerminal, OpenError,
-    Pending, Store, StoreCode, StoreDetails, StoreError, Terminal, TokenHash, TokenStanding, WallClock,
+    AssignError, BoardError, CodeError, CodeHash, Company, CompanyCode, Credential, CredentialError,
+    CredentialId, FleetError, ImportError, KeyHash, LedgerAnswer, MerchantAccount, MerchantCode,
+    NewCredential, NewTerminal, OpenError, Pending, Store, StoreCode, StoreDetails, StoreError, Terminal,
+    TokenHash, TokenStanding, WallClock,
 };
 use checkpoint::Checkpointer;
 use readers::Readers;
@@ -222,4 +224,4 @@ macro_rules! from_sqlite {
     };
 }
 
-from_sqlite!(FleetError, CodeError, CredentialError);
+from_sqlite!(FleetError, CodeError, CredentialError, AssignError, ImportError);

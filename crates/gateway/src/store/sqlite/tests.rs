@@ -94,7 +94,7 @@ fn on_writer(store: &SqliteStore, sql: &str) -> Pending<()> {
 }
 
 fn fresh_company(code: &str) -> Company {
-    Company { code: company(code), description: None }
+    Company::new(company(code))
 }
 
 async fn is_admitted(store: &SqliteStore, n: usize) -> bool {
@@ -124,9 +124,9 @@ fn a_database_of_a_newer_version_is_refused() {
     file.connect().pragma_update(None, "user_version", 1000).unwrap();
     let before = std::fs::read(&file.path).unwrap();
     let error = SqliteStore::open(&file.path, TestClock::new().wall()).unwrap_err();
-    assert!(matches!(error, OpenError::NewerVersion { found: 1000, known: 7, .. }), "{error:?}");
+    assert!(matches!(error, OpenError::NewerVersion { found: 1000, known: 8, .. }), "{error:?}");
     assert!(
-        error.to_string().contains("has version 1000, and this tillgate knows versions up to 7"),
+        error.to_string().contains("has version 1000, and this tillgate knows versions up to 8"),
         "{error}"
     );
     assert_eq!(std::fs::read(&file.path).unwrap(), before);

@@ -115,19 +115,15 @@ fn add_to_fleet(
 ) -> Result<(), CredentialError> {
     match fleet::terminal(connection, &terminal.poi)? {
         None => {
-            let added = NewTerminal {
-                poi: terminal.poi.clone(),
-                company: new.company.clone(),
-                place: terminal.group.place().clone(),
-                platform: None,
-                display_label: None,
-            };
+            let place = terminal.group.place().clone();
+            let added = NewTerminal::new(terminal.poi.clone(), new.company.clone(), place, new.created);
             Ok(fleet::add_terminal(connection, &added)?)
         }
         // POIIDs are unique among all companies: one of another company's can't be had.
         Some(found) if found.company != new.company => {
             Err(CredentialError::AlreadyExists(Entity::Terminal(found.poi)))
         }
+        Some(found) if found.retired.is_some() => Err(CredentialError::RetiredTerminal(found.poi)),
         Some(found) if found.place != *terminal.group.place() => {
             Err(CredentialError::TerminalElsewhere { poi: found.poi, place: found.place })
         }
