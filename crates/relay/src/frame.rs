@@ -11,7 +11,8 @@ use serde::de::DeserializeOwned;
 use serde::{Deserialize, Deserializer, Serialize};
 use serde_json::value::RawValue;
 
-use crate::id::{ConnectionId, DeliveryId, JournalId, ProcessId};
+use crate::id::{ChangeId, ConnectionId, DeliveryId, IdError, JournalId, ProcessId};
+use crate::link_token::LinkToken;
 
 /// The WebSocket subprotocol that both ends must name.
 pub const SUBPROTOCOL: &str = "tillgate.link.v1";
@@ -54,6 +55,10 @@ pub enum ToGateway {
     Device(Bytes),
     /// These settings are in force now.
     Applied(u64),
+    /// The configuration that this change is about is removed.
+    ConfigRemoved(ChangeId),
+    /// The new token is stored, so the former one may end.
+    TokenStored,
     /// An action that this version doesn't know or has no use for: ignored and counted.
     Unknown(String),
 }
@@ -83,6 +88,12 @@ pub enum ToTerminal {
         /// Why it could not be used, when it could not (E15).
         problem: Option<String>,
     },
+    /// Settings that have changed, and where the terminal stands.
+    Settings(Box<ChangedSettings>),
+    /// The terminal is being moved elsewhere: it forgets its configuration and says so.
+    RemoveConfig(ChangeId),
+    /// What the terminal proves itself with from its next connect on.
+    NewToken(LinkToken),
     /// An action that this version doesn't know: ignored.
     Unknown(String),
 }
@@ -170,15 +181,43 @@ pub struct Placement {
     pub store: Option<String>,
 }
 
-/// Settings as a terminal gets them, with `welcome` and from maintenance.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+/// Settings as a terminal gets them, with `welcome`, as a frame and from maintenance.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct Settings {
     /// Rises with every change.
     pub revision: u64,
+    /// Whether the terminal may open a link. A gateway that doesn't say has no such switch.
+    #[serde(default = "switched_on")]
+    pub web_sockets_enabled: bool,
+    /// Whether the gateway passes requests of Sale systems on to it; for people who look at the terminal.
+    #[serde(default = "switched_on")]
+    pub terminal_api_enabled: bool,
     /// The label in the terminal's status bar.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub display_label: Option<String>,
+}
+
+/// Those of a terminal that was told none: everything is on, as with a gateway that has no switches.
+impl Default for Settings {
+    fn default() -> Settings {
+        Settings { revision: 0, web_sockets_enabled: true, terminal_api_enabled: true, display_label: None }
+    }
+}
+
+fn switched_on() -> bool {
+    true
+}
+
+/// Settings that have changed, as a frame tells them.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ChangedSettings {
+    /// The settings in force.
+    #[serde(flatten)]
+    pub settings: Settings,
+    /// Where the terminal stands; always told by this gateway, for it may have been moved.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub terminal: Option<Placement>,
 }
 
 /// A request on its way to the terminal.
@@ -213,10 +252,10 @@ pub enum FrameError {
         /// What it is.
         got: String,
     },
-    /// The members of a `hello` or `welcome` don't fit.
+    /// The members of a `hello`, `welcome` or `settings` don't fit.
     #[error("{action}: {problem}")]
     Opening {
-        /// `hello` or `welcome`.
+        /// Which of them.
         action: &'static str,
         /// What the JSON reader says about it.
         problem: String,
@@ -264,7 +303,7 @@ impl ToGateway {
             ),
             "notify" => {
                 let notification = match members.notification_id {
-                    Some(raw) => Some(id("notify", "notificationId", raw)?),
+                    Some(raw) => Some(id("notify", "notificationId", raw, DeliveryId::parse)?),
                     None => None,
                 };
                 ToGateway::Notify(notification, members.message("notify", frame)?)
@@ -277,6 +316,8 @@ impl ToGateway {
                 ToGateway::Device(frame.slice_ref(device.get().as_bytes()))
             }
             "applied" => ToGateway::Applied(members.number("applied", "revision", members.revision)?),
+            "configRemoved" => ToGateway::ConfigRemoved(members.change("configRemoved")?),
+            "tokenStored" => ToGateway::TokenStored,
             other => ToGateway::Unknown(shortened(other, UNKNOWN_MAX).into()),
         })
     }
@@ -285,9 +326,9 @@ impl ToGateway {
     pub fn encode(&self) -> Bytes {
         match self {
             ToGateway::Hello(hello) => tagged("hello", &**hello),
-            ToGateway::Received(delivery) => Frame::new("received").id("deliveryId", delivery).end(),
+            ToGateway::Received(delivery) => Frame::new("received").id("deliveryId", delivery.as_str()).end(),
             ToGateway::Result(delivery, result) => {
-                let frame = Frame::new("result").id("deliveryId", delivery);
+                let frame = Frame::new("result").id("deliveryId", delivery.as_str());
                 match result {
                     ResultMessage::Message(message) => frame.raw("message", message).end(),
                     ResultMessage::Empty => frame.end(),
@@ -295,14 +336,18 @@ impl ToGateway {
                 }
             }
             ToGateway::Indeterminate(delivery, reason) => {
-                Frame::new("indeterminate").id("deliveryId", delivery).text("reason", reason).end()
+                Frame::new("indeterminate").id("deliveryId", delivery.as_str()).text("reason", reason).end()
             }
             ToGateway::Notify(None, message) => Frame::new("notify").raw("message", message).end(),
             ToGateway::Notify(Some(notification), message) => {
-                Frame::new("notify").id("notificationId", notification).raw("message", message).end()
+                Frame::new("notify").id("notificationId", notification.as_str()).raw("message", message).end()
             }
             ToGateway::Device(device) => Frame::new("device").raw("device", device).end(),
             ToGateway::Applied(revision) => Frame::new("applied").number("revision", *revision).end(),
+            ToGateway::ConfigRemoved(change) => {
+                Frame::new("configRemoved").id("changeId", change.as_str()).end()
+            }
+            ToGateway::TokenStored => Frame::new("tokenStored").end(),
             ToGateway::Unknown(action) => Frame::new("").text("action", action).end(),
         }
     }
@@ -329,6 +374,9 @@ impl ToTerminal {
                     None => None,
                 },
             },
+            "settings" => ToTerminal::Settings(Box::new(opening("settings", frame)?)),
+            "removeConfig" => ToTerminal::RemoveConfig(members.change("removeConfig")?),
+            "newToken" => ToTerminal::NewToken(members.token()?),
             other => ToTerminal::Unknown(shortened(other, UNKNOWN_MAX).into()),
         })
     }
@@ -338,17 +386,22 @@ impl ToTerminal {
         match self {
             ToTerminal::Welcome(welcome) => tagged("welcome", &**welcome),
             ToTerminal::Deliver(deliver) => Frame::new("deliver")
-                .id("deliveryId", &deliver.delivery)
+                .id("deliveryId", deliver.delivery.as_str())
                 .number("timeLeftMs", deliver.time_left_ms)
                 .raw("message", &deliver.message)
                 .end(),
             ToTerminal::Recorded { delivery, problem } => {
-                let frame = Frame::new("recorded").id("deliveryId", delivery);
+                let frame = Frame::new("recorded").id("deliveryId", delivery.as_str());
                 match problem {
                     Some(problem) => frame.text("problem", problem).end(),
                     None => frame.end(),
                 }
             }
+            ToTerminal::Settings(changed) => tagged("settings", &**changed),
+            ToTerminal::RemoveConfig(change) => {
+                Frame::new("removeConfig").id("changeId", change.as_str()).end()
+            }
+            ToTerminal::NewToken(token) => Frame::new("newToken").text("token", token.reveal()).end(),
             ToTerminal::Unknown(action) => Frame::new("").text("action", action).end(),
         }
     }
@@ -378,6 +431,10 @@ struct Members<'a> {
     time_left_ms: Option<&'a RawValue>,
     #[serde(borrow, default, deserialize_with = "as_it_stands")]
     problem: Option<&'a RawValue>,
+    #[serde(borrow, default, deserialize_with = "as_it_stands")]
+    change_id: Option<&'a RawValue>,
+    #[serde(borrow, default, deserialize_with = "as_it_stands")]
+    token: Option<&'a RawValue>,
 }
 
 /// `null` is a value that came, not an absent member.
@@ -403,9 +460,25 @@ impl<'a> Members<'a> {
 
     fn delivery(&self, action: &'static str) -> Result<DeliveryId, FrameError> {
         match self.delivery_id {
-            Some(raw) => id(action, "deliveryId", raw),
+            Some(raw) => id(action, "deliveryId", raw, DeliveryId::parse),
             None => Err(absent(action, "deliveryId", "a string")),
         }
+    }
+
+    fn change(&self, action: &'static str) -> Result<ChangeId, FrameError> {
+        match self.change_id {
+            Some(raw) => id(action, "changeId", raw, ChangeId::parse),
+            None => Err(absent(action, "changeId", "a string")),
+        }
+    }
+
+    /// What stands there is a secret, so the error shows nothing of it.
+    fn token(&self) -> Result<LinkToken, FrameError> {
+        let (action, member, expected) =
+            ("newToken", "token", "1-512 printable ASCII characters, none a blank");
+        let raw = self.token.ok_or_else(|| absent(action, member, expected))?;
+        let token = string(raw).and_then(|text| LinkToken::parse(&text));
+        token.ok_or_else(|| FrameError::Member { action, member, expected, got: kind(raw).into() })
     }
 
     fn message(&self, action: &'static str, frame: &Bytes) -> Result<Bytes, FrameError> {
@@ -467,12 +540,17 @@ fn opening<T: DeserializeOwned>(action: &'static str, frame: &Bytes) -> Result<T
     serde_json::from_slice(frame).map_err(|e| FrameError::Opening { action, problem: problem(&e) })
 }
 
-fn id(action: &'static str, member: &'static str, raw: &RawValue) -> Result<DeliveryId, FrameError> {
+fn id<T>(
+    action: &'static str,
+    member: &'static str,
+    raw: &RawValue,
+    parse: fn(&str) -> Result<T, IdError>,
+) -> Result<T, FrameError> {
     let expected = "an ID";
     let Some(text) = string(raw) else {
         return Err(FrameError::Member { action, member, expected, got: kind(raw).into() });
     };
-    DeliveryId::parse(&text).map_err(|e| FrameError::Member { action, member, expected, got: e.to_string() })
+    parse(&text).map_err(|e| FrameError::Member { action, member, expected, got: e.to_string() })
 }
 
 fn check_device(action: &'static str, raw: &RawValue) -> Result<(), FrameError> {
@@ -546,7 +624,7 @@ impl Frame {
         self
     }
 
-    fn id(self, member: &'static str, id: &DeliveryId) -> Frame {
+    fn id(self, member: &'static str, id: &str) -> Frame {
         // No character of an ID needs an escape.
         self.raw(member, format!("\"{id}\"").as_bytes())
     }
@@ -658,7 +736,7 @@ mod tests {
 
     #[test]
     fn actions_of_later_versions_are_unknown() {
-        for action in ["settings", "restart", "newToken", "removeConfig", ""] {
+        for action in ["restart", "restarting", "flash", ""] {
             let text = format!(r#"{{"action":"{action}","deliveryId":7}}"#);
             let frame = Bytes::from(text.into_bytes());
             assert_eq!(ToTerminal::decode(&frame), Ok(ToTerminal::Unknown(action.into())));
@@ -711,6 +789,78 @@ mod tests {
         assert_eq!(ToTerminal::decode(&frame.encode()), Ok(frame));
     }
 
+    #[test]
+    fn settings_read_as_documented_and_a_gateway_without_switches_has_them_on() {
+        let read = |text: &str| ToTerminal::decode(&Bytes::copy_from_slice(text.as_bytes()));
+        let frame = read(
+            r#"{"action":"settings","revision":8,"webSocketsEnabled":false,"terminalApiEnabled":true,"displayLabel":"Till 5",
+            "terminal":{"poiId":"V400m-324688179","merchantAccount":"DEMO_MERCHANT_EU","store":"STORE_AMS"}}"#,
+        )
+        .expect("a frame");
+        let ToTerminal::Settings(changed) = &frame else { panic!("no settings") };
+        assert!(!changed.settings.web_sockets_enabled && changed.settings.terminal_api_enabled);
+        assert_eq!(changed.terminal.as_ref().map(|t| t.merchant_account.as_str()), Some("DEMO_MERCHANT_EU"));
+        assert_eq!(ToTerminal::decode(&frame.encode()), Ok(frame));
+
+        let Ok(ToTerminal::Settings(plain)) = read(r#"{"action":"settings","revision":1}"#) else { panic!() };
+        assert_eq!(plain.settings, Settings { revision: 1, ..Settings::default() });
+        assert_eq!(plain.terminal, None);
+        let told = |text: &str| read(text).expect_err("refused").to_string();
+        assert!(
+            told(r#"{"action":"settings","displayLabel":"Till 5"}"#).contains("missing field `revision`")
+        );
+        for twice in [r#""revision":1,"revision":2"#, r#""revision":1,"displayLabel":"a","displayLabel":"b""#]
+        {
+            let text = format!(r#"{{"action":"settings",{twice}}}"#);
+            assert!(told(&text).contains("duplicate field"), "{text}");
+        }
+    }
+
+    #[test]
+    fn a_change_has_an_id_and_a_token_is_never_shown() {
+        let read = |text: &str| ToTerminal::decode(&Bytes::copy_from_slice(text.as_bytes()));
+        let told = |text: &str| read(text).expect_err("refused").to_string();
+        assert!(told(r#"{"action":"removeConfig"}"#).ends_with("changeId must be a string, got nothing"));
+        assert!(told(r#"{"action":"removeConfig","changeId":"a b"}"#).contains("changeId must be an ID"));
+        let expected = "newToken: token must be 1-512 printable ASCII characters, none a blank, got ";
+        for (token, got) in [
+            (r#""tg_term_SE CRET""#.to_owned(), "a string"),
+            (r#""""#.into(), "a string"),
+            (format!("\"{}\"", "x".repeat(513)), "a string"),
+            ("7".into(), "a number"),
+        ] {
+            let text = format!(r#"{{"action":"newToken","token":{token}}}"#);
+            assert_eq!(told(&text), format!("{expected}{got}"));
+        }
+        let frame = read(r#"{"action":"newToken","token":"tg_term_SECRET"}"#).expect("a frame");
+        assert_eq!(format!("{frame:?}"), "NewToken(14 characters)");
+    }
+
+    fn a_change() -> impl Strategy<Value = ChangeId> {
+        "[A-Za-z0-9_.-]{1,64}".prop_map(|text| ChangeId::parse(&text).expect("an ID"))
+    }
+
+    fn a_placement() -> impl Strategy<Value = Placement> {
+        ("[A-Za-z0-9-]{1,20}", any::<String>(), proptest::option::of(any::<String>())).prop_map(
+            |(poi, merchant_account, store)| Placement {
+                poi_id: PoiId::parse(&poi).expect("a POIID"),
+                merchant_account,
+                store,
+            },
+        )
+    }
+
+    fn settings_of_any_kind() -> impl Strategy<Value = ChangedSettings> {
+        let members = (any::<u64>(), any::<bool>(), any::<bool>(), proptest::option::of(any::<String>()));
+        (members, proptest::option::of(a_placement())).prop_map(
+            |((revision, web_sockets_enabled, terminal_api_enabled, display_label), terminal)| {
+                let settings =
+                    Settings { revision, web_sockets_enabled, terminal_api_enabled, display_label };
+                ChangedSettings { settings, terminal }
+            },
+        )
+    }
+
     fn a_delivery() -> impl Strategy<Value = DeliveryId> {
         "[A-Za-z0-9_.-]{1,64}".prop_map(|text| delivery(&text))
     }
@@ -735,6 +885,8 @@ mod tests {
                 (proptest::option::of(a_delivery()), a_message()).prop_map(|(d, m)| ToGateway::Notify(d, m)),
                 a_message().prop_map(ToGateway::Device),
                 any::<u64>().prop_map(ToGateway::Applied),
+                a_change().prop_map(ToGateway::ConfigRemoved),
+                Just(ToGateway::TokenStored),
             ]
         ) {
             // Telemetry has a limit of its own.
@@ -749,6 +901,10 @@ mod tests {
                     .prop_map(|(delivery, time_left_ms, message)| ToTerminal::Deliver(Deliver { delivery, time_left_ms, message })),
                 (a_delivery(), proptest::option::of(a_reason()))
                     .prop_map(|(delivery, problem)| ToTerminal::Recorded { delivery, problem }),
+                settings_of_any_kind().prop_map(|changed| ToTerminal::Settings(Box::new(changed))),
+                a_change().prop_map(ToTerminal::RemoveConfig),
+                "[!-~]{1,512}"
+                    .prop_map(|text| ToTerminal::NewToken(LinkToken::parse(&text).expect("a token"))),
             ]
         ) {
             prop_assert_eq!(ToTerminal::decode(&frame.encode()), Ok(frame));

@@ -89,6 +89,11 @@ id!(
     ProcessId, 64
 );
 id!(
+    /// One assignment of a boarded terminal to another place, which is asked to remove its configuration for it. `as_` and 32 hex
+    /// digits.
+    ChangeId, 64
+);
+id!(
     /// One running gateway.
     NodeId, 64
 );

@@ -9,6 +9,7 @@ pub mod fault;
 mod frame;
 mod id;
 mod link;
+mod link_token;
 mod time;
 
 mod presence;
@@ -22,13 +23,17 @@ pub mod terminal;
 pub mod actions;
 
 pub use frame::{
-    BODY_LIMIT, DEVICE_MAX, Deliver, FRAME_OVERHEAD, FrameError, Heartbeat, Hello, Placement, REASON_MAX,
-    RESUME_MAX, ResultMessage, SUBPROTOCOL, Settings, Telemetry, ToGateway, ToTerminal, Welcome,
+    BODY_LIMIT, ChangedSettings, DEVICE_MAX, Deliver, FRAME_OVERHEAD, FrameError, Heartbeat, Hello,
+    Placement, REASON_MAX, RESUME_MAX, ResultMessage, SUBPROTOCOL, Settings, Telemetry, ToGateway,
+    ToTerminal, Welcome,
 };
-pub use id::{CallId, ConnectionId, DeliveryId, Epoch, ExchangeId, IdError, JournalId, NodeId, ProcessId};
+pub use id::{
+    CallId, ChangeId, ConnectionId, DeliveryId, Epoch, ExchangeId, IdError, JournalId, NodeId, ProcessId,
+};
 pub use link::{
     Backoff, CloseReason, GatewayLink, HANDSHAKE_TIMEOUT, LinkAction, Liveness, PROBE_TIMEOUT, Reconnect,
     TerminalEnd,
 };
+pub use link_token::LinkToken;
 pub use presence::{GRACE, Lease, Presence, Status};
 pub use time::{Now, WallMs};

@@ -31,6 +31,8 @@ pub struct Presence {
     state: State,
     /// Since when this node has watched the terminal.
     watched_since: Duration,
+    /// The present link is being closed down, or the last one was: no new request goes there, and nobody expects the terminal back.
+    closing_down: bool,
 }
 
 #[derive(Clone, Debug)]
@@ -47,14 +49,14 @@ pub enum Status {
     Online,
     /// Lost less than [`GRACE`] ago. Requests are refused at once all the same.
     Reconnecting,
-    /// Lost for longer, or never seen by this node.
+    /// Lost for longer, closed down, or never seen by this node.
     Offline,
 }
 
 impl Presence {
     /// Nothing seen yet by a node that began to watch at `watched_since` (normally when it started).
     pub fn new(watched_since: Duration) -> Presence {
-        Presence { state: State::NotSeen, watched_since }
+        Presence { state: State::NotSeen, watched_since, closing_down: false }
     }
 
     /// The terminal is present under this lease. A lease that is not above the present one is late and changes nothing.
@@ -65,6 +67,7 @@ impl Presence {
             return false;
         }
         self.state = State::Online(Box::new(lease));
+        self.closing_down = false;
         true
     }
 
@@ -79,7 +82,18 @@ impl Presence {
         }
     }
 
-    /// The present link, which is where a request goes; none is absence.
+    /// The present link is being closed down, or is not after all. It still stands, for what is open.
+    pub(crate) fn close_down(&mut self, closing_down: bool) {
+        self.closing_down = closing_down;
+    }
+
+    /// Where a new request goes: the present link, unless it is being closed down. None is absence, also for whoever asks whether
+    /// the terminal is there.
+    pub fn route(&self) -> Option<&Lease> {
+        self.lease().filter(|_| !self.closing_down)
+    }
+
+    /// The present link, also while it is being closed down.
     pub fn lease(&self) -> Option<&Lease> {
         match &self.state {
             State::Online(lease) => Some(lease),
@@ -90,6 +104,7 @@ impl Presence {
     /// The word for it.
     pub fn status(&self, now: Now) -> Status {
         match &self.state {
+            _ if self.closing_down => Status::Offline,
             State::Online(_) => Status::Online,
             State::Lost { at, .. } if now.mono.saturating_sub(*at) < GRACE => Status::Reconnecting,
             _ => Status::Offline,
@@ -174,6 +189,22 @@ mod tests {
         assert!(presence.may_still_run(at(159)));
         assert_eq!(presence.status(at(160)), Status::Offline);
         assert!(!presence.may_still_run(at(160)));
+    }
+
+    #[test]
+    fn a_link_that_is_closed_down_is_no_way_to_the_terminal_and_nobody_expects_it_back() {
+        let mut presence = Presence::new(Duration::ZERO);
+        presence.arrive(lease("c_1", 1));
+        presence.close_down(true);
+        assert_eq!((presence.route(), presence.status(at(1))), (None, Status::Offline));
+        assert!(presence.lease().is_some() && presence.may_still_run(at(1)), "what is open goes on");
+        presence.close_down(false);
+        assert!(presence.route().is_some());
+        presence.close_down(true);
+        presence.depart(at(2), &ConnectionId::parse("c_1").unwrap());
+        assert_eq!(presence.status(at(3)), Status::Offline);
+        presence.arrive(lease("c_2", 2));
+        assert_eq!((presence.status(at(4)), presence.route().is_some()), (Status::Online, true));
     }
 
     #[test]

@@ -373,6 +373,8 @@ impl World {
                     self.tally.count(Count::Alarm);
                     self.note(Some(index), &format!("alarm for {delivery}: {why}"));
                 }
+                // Nothing in this world changes a fleet.
+                Effect::Applied { .. } | Effect::ConfigRemoved { .. } | Effect::TokenStored { .. } => {}
             }
         }
         self.arm_desk(index);
@@ -630,7 +632,11 @@ impl World {
             ToGateway::Notify(notification, message) => self.at_desk(index, |desk, now| {
                 desk.handle_notification(now, &id, notification, message);
             }),
-            ToGateway::Device(_) | ToGateway::Applied(_) | ToGateway::Unknown(_) => {}
+            ToGateway::Device(_)
+            | ToGateway::Applied(_)
+            | ToGateway::ConfigRemoved(_)
+            | ToGateway::TokenStored
+            | ToGateway::Unknown(_) => {}
         }
     }
 

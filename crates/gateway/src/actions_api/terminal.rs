@@ -208,7 +208,13 @@ impl Session {
             LinkOrder::Frame(ToTerminal::Recorded { delivery, problem }) => {
                 port.handle_recorded(&delivery, problem)
             }
-            LinkOrder::Frame(ToTerminal::Unknown(_)) => {}
+            // A terminal of the Actions API knows none of these.
+            LinkOrder::Frame(
+                ToTerminal::Settings(_)
+                | ToTerminal::RemoveConfig(_)
+                | ToTerminal::NewToken(_)
+                | ToTerminal::Unknown(_),
+            ) => {}
             LinkOrder::Probe => self.liveness.probe(self.now()),
             LinkOrder::Close(reason) => return Err(reason.into()),
         }
@@ -275,7 +281,7 @@ impl Session {
                     _ => None,
                 },
             },
-            settings: Settings { revision: 0, display_label: None },
+            settings: Settings::default(),
             body_limit: u32::try_from(self.api.body_limit).unwrap_or(u32::MAX),
         };
         let process = self.process.clone();

@@ -54,7 +54,7 @@ pub(super) enum Noted {
 
 impl Noted {
     pub(super) fn of(presence: &relay::Presence, now: Now) -> Noted {
-        match (presence.lease(), presence.status(now)) {
+        match (presence.route(), presence.status(now)) {
             (Some(lease), _) => Noted::Online(lease.epoch),
             (None, Status::Reconnecting) => Noted::Reconnecting,
             (None, _) => Noted::Offline,

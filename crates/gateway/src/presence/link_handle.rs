@@ -137,7 +137,14 @@ impl LinkHandle {
             ToGateway::Notify(id, message) => {
                 self.drive(|inner, now| inner.desk.handle_notification(now, connection, id, message));
             }
-            ToGateway::Hello(_) | ToGateway::Device(_) | ToGateway::Applied(_) | ToGateway::Unknown(_) => {}
+            ToGateway::Applied(revision) => {
+                self.drive(|inner, _| inner.desk.handle_applied(connection, revision));
+            }
+            ToGateway::ConfigRemoved(change) => {
+                self.drive(|inner, _| inner.desk.handle_config_removed(connection, change));
+            }
+            ToGateway::TokenStored => self.drive(|inner, _| inner.desk.handle_token_stored(connection)),
+            ToGateway::Hello(_) | ToGateway::Device(_) | ToGateway::Unknown(_) => {}
         }
     }
 

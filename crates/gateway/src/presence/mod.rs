@@ -146,7 +146,7 @@ impl Presence {
     /// Whether a welcomed link of this terminal stands.
     pub(crate) fn is_online(&self, poi: &PoiId) -> bool {
         let counter = lock(self.shard(poi)).get(poi).cloned();
-        counter.is_some_and(|c| lock(&c.inner).desk.presence().lease().is_some())
+        counter.is_some_and(|c| lock(&c.inner).desk.presence().route().is_some())
     }
 
     /// How this terminal's connection stands.
@@ -156,7 +156,7 @@ impl Presence {
         let now = self.clock.now();
         let inner = lock(&counter.inner);
         let presence = inner.desk.presence();
-        match (presence.lease(), presence.status(now)) {
+        match (presence.route(), presence.status(now)) {
             (Some(lease), _) => {
                 let wake = inner.links.iter().find(|(c, _)| *c == lease.connection);
                 let last_activity = wake.map_or(lease.since, |(_, wake)| wake.heard().max(lease.since));
@@ -344,12 +344,14 @@ impl Presence {
                 Effect::Alarm(delivery, what) => {
                     tracing::error!(poi.id = %inner.desk.poi(), delivery.id = %delivery, "{what}");
                 }
+                // Nobody acts on what a terminal says of its fleet's changes yet.
+                Effect::Applied { .. } | Effect::ConfigRemoved { .. } | Effect::TokenStored { .. } => {}
             }
         }
         let noted = Noted::of(inner.desk.presence(), now);
         if inner.noted != noted {
             inner.noted = noted;
-            let lease = inner.desk.presence().lease();
+            let lease = inner.desk.presence().route();
             let socket = lease.map(|lease| self.hasher.hash_one(&lease.connection));
             // A terminal that was introduced again on the same socket has neither come nor gone.
             let is_same = socket.is_some() && socket == inner.noted_socket;

@@ -111,6 +111,8 @@ impl TerminalLink {
             });
         let settings = Settings {
             revision: terminal.settings.revision,
+            web_sockets_enabled: terminal.settings.web_sockets_enabled,
+            terminal_api_enabled: terminal.settings.terminal_api_enabled,
             display_label: terminal.settings.display_label.clone(),
         };
         Ok(Visitor { poi: standing.poi, token, state: standing.state, tokens_ended, placement, settings })

@@ -36,7 +36,7 @@ impl Desk {
     /// answer (E18).
     pub(super) fn ask(&mut self, now: Now, call: Call, asks_for: Option<Reference>) {
         let new = self.record_of(now, &call);
-        if self.lease().is_none() && fault::is(Fault::RepeatAnsweredByPresence) {
+        if self.route(&new.category).is_none() && fault::is(Fault::RepeatAnsweredByPresence) {
             let answer = self.absent_answer(now, &new.category);
             return self.tell(call.id, answer, None);
         }
@@ -47,7 +47,10 @@ impl Desk {
         if !self.has_place_for(&new.category) {
             return self.tell(call.id, Answer::TooMany, None);
         }
-        if self.lease().is_none() && self.hellos.is_empty() && !self.may_record_absence(now, &new) {
+        if self.route(&new.category).is_none()
+            && self.hellos.is_empty()
+            && !self.may_record_absence(now, &new)
+        {
             return self.look_for_own(now, new, call.caller.company, vec![waiter]);
         }
         self.exchanges.push(Exchange {
@@ -108,7 +111,8 @@ impl Desk {
     /// while a `hello` is being taken. One that can't be delivered and is not written down leaves memory.
     pub(super) fn admit(&mut self, now: Now, index: usize) {
         let hello = !self.hellos.is_empty();
-        let lease = self.lease().map(|l| (l.journal.clone(), l.epoch));
+        let lease = self.route(&self.exchanges[index].record.category);
+        let lease = lease.map(|l| (l.journal.clone(), l.epoch));
         let x = &mut self.exchanges[index];
         let waited = matches!(x.state, State::Held { since } if now.mono >= x.held_until(since));
         let outcome = if x.aborted {

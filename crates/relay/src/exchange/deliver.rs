@@ -54,6 +54,7 @@ impl Desk {
             return Some(order);
         }
         let index = self.next_delivery(now)?;
+        self.note_owed(self.exchanges[index].record.delivery.clone());
         let x = &mut self.exchanges[index];
         x.state = State::Written { at: now.mono, probed: false };
         x.kept = Kept::default();
@@ -319,6 +320,9 @@ impl Desk {
 
     /// Tells whoever handed a result in that it is on disk (E23).
     pub(super) fn recorded(&mut self, sources: &[Source], delivery: &DeliveryId, problem: Option<String>) {
+        if !sources.is_empty() {
+            self.owed.retain(|owed| owed != delivery);
+        }
         for source in sources {
             match source {
                 Source::Maintenance(call) => {
@@ -472,6 +476,8 @@ impl Desk {
         self.orders.clear();
         self.woken = false;
         self.doomed = None;
+        self.owed = Vec::new();
+        self.closing = None;
         self.answer_checks(false);
         for index in 0..self.exchanges.len() {
             let x = &mut self.exchanges[index];
@@ -512,7 +518,7 @@ impl Desk {
         self.end_sockets(now, connections, &CloseReason::Replaced { winner: winner.clone() });
     }
 
-    fn end_sockets(
+    pub(super) fn end_sockets(
         &mut self,
         now: Now,
         connections: impl IntoIterator<Item = ConnectionId>,

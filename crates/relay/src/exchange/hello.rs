@@ -197,8 +197,10 @@ impl Desk {
         if !gone {
             self.answer_checks(true);
         }
+        let mut closing = None;
         if self.lease().is_some_and(|l| l.connection == welcome.connection_id) {
-            // The same socket, under another journal: it is taken over, and stays open.
+            // The same socket, under another journal: it is taken over, and stays open for as long as it would have.
+            closing = self.closing.take();
             self.lose_link(now);
         } else {
             self.end_link(now, CloseReason::Replaced { winner: hello.process_id.clone() });
@@ -207,6 +209,9 @@ impl Desk {
             self.apply(now, settled);
             return self.claim_next(now);
         }
+        let mut welcome = welcome;
+        self.bring_up_to_date(&mut welcome);
+        let connection = welcome.connection_id.clone();
         let lease = Lease {
             connection: welcome.connection_id.clone(),
             epoch,
@@ -216,8 +221,12 @@ impl Desk {
             since: now.wall,
         };
         self.presence.arrive(lease);
+        self.owed = hello.resume;
+        self.presence.close_down(closing.is_some());
+        self.closing = closing;
         self.checks.alive_at = Some(now.mono);
         self.order(LinkOrder::Frame(ToTerminal::Welcome(Box::new(welcome))));
+        self.ask_for_removal(connection);
         self.apply(now, settled);
         self.claim_next(now);
     }

@@ -139,12 +139,13 @@ impl Desk {
         }
         // Receipts are printed by the terminal, but another till's are not this one's to ask for.
         let reprint = status.receipt_reprint_flag;
+        let own = MessageCategory::TRANSACTION_STATUS;
         if let Some(index) = self.find(now, &reference.key) {
             let x = &self.exchanges[index];
             let exchange = x.record.exchange.clone();
             let answer = if !reference.means(&x.record) {
                 other_request(&reference, &x.record)
-            } else if (x.record.encrypted || reprint) && self.lease().is_some() {
+            } else if (x.record.encrypted || reprint) && self.route(&own).is_some() {
                 return self.ask(now, call, Some(reference));
             } else if !matches!(x.state, State::Loose) || self.presence.may_still_run(now) {
                 Answer::Status(StatusAnswer::InProgress)
@@ -380,7 +381,7 @@ impl Desk {
                 Meeting::Free => {}
             }
         }
-        let present = self.lease().is_some();
+        let present = self.route(&MessageCategory::TRANSACTION_STATUS).is_some();
         let Some(record) = records.into_iter().find(|r| r.key == reference.key) else {
             let is_recovering = self.facts.is_recovering(now.wall);
             if present && (call.asks == Asks::Anybody || is_recovering) {
@@ -436,7 +437,11 @@ impl Desk {
                 exchange: Some((record.exchange.clone(), record.admitted)),
             },
             // What has no recorded answer is for the terminal to tell, as long as a restore may have lost some (E19).
-            _ if self.facts.is_recovering(now.wall) && self.lease().is_some() => return None,
+            _ if self.facts.is_recovering(now.wall)
+                && self.route(&MessageCategory::TRANSACTION_STATUS).is_some() =>
+            {
+                return None;
+            }
             Outcome::Open | Outcome::Unknown if self.presence.may_still_run(now) => {
                 Answer::Status(StatusAnswer::InProgress)
             }

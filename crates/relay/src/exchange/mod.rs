@@ -13,6 +13,7 @@
 //! - what a link says counts only while it is the present one (E14).
 
 mod admit;
+mod changes;
 mod deliver;
 mod hello;
 mod inquire;
@@ -26,8 +27,8 @@ use bytes::Bytes;
 use nexo::{ErrorCondition, Kept, MessageCategory, PoiId, Request};
 
 use crate::fault::{self, Fault};
-use crate::frame::ToTerminal;
-use crate::id::{CallId, ConnectionId, DeliveryId, ExchangeId};
+use crate::frame::{ChangedSettings, ToTerminal};
+use crate::id::{CallId, ChangeId, ConnectionId, DeliveryId, ExchangeId};
 use crate::ledger::{
     Answered, Caller, Digest, Evidence, ExchangeKey, LedgerError, LedgerFacts, Op, Outcome, Record, Refused,
     Reply,
@@ -220,6 +221,26 @@ pub enum Effect {
     Wake(ConnectionId),
     /// A person must look at this exchange; it is in the ledger as evidence.
     Alarm(DeliveryId, &'static str),
+    /// The terminal says on its present link that these settings are in force.
+    Applied {
+        /// That link.
+        connection: ConnectionId,
+        /// Which settings.
+        revision: u64,
+    },
+    /// The terminal says on its present link that it has removed its configuration. It waits for the `settings` of its new place, or
+    /// for the close; so it does when the change is none any more.
+    ConfigRemoved {
+        /// That link.
+        connection: ConnectionId,
+        /// For which change.
+        change: ChangeId,
+    },
+    /// The terminal says on its present link that its new token is stored.
+    TokenStored {
+        /// That link.
+        connection: ConnectionId,
+    },
 }
 
 /// What a socket has to carry out.
@@ -290,6 +311,13 @@ pub struct Desk {
     ops: Vec<(OpId, Purpose)>,
     op_next: u64,
     effects: VecDeque<Effect>,
+    /// Deliveries that the terminal of the present link may hold unrecorded: those that its `hello` named, and those that were written
+    /// to it. Oldest first.
+    owed: Vec<DeliveryId>,
+    closing: Option<Box<changes::Closing>>,
+    removal: Option<Box<changes::Removal>>,
+    /// The newest settings that were told while this desk stood: a `welcome` that was composed before them must not undo them.
+    told_settings: Option<Box<ChangedSettings>>,
 }
 
 /// One exchange while something about it is open.
@@ -443,6 +471,10 @@ impl Desk {
             ops: Vec::new(),
             op_next: 0,
             effects: VecDeque::new(),
+            owed: Vec::new(),
+            closing: None,
+            removal: None,
+            told_settings: None,
         }
     }
 
@@ -535,6 +567,7 @@ impl Desk {
         if self.checks.asked_at.is_some_and(|at| now.mono >= at + CHECK_WAIT) {
             self.answer_checks(false);
         }
+        self.closing_timeout(now);
         self.conclude(now);
     }
 
@@ -544,7 +577,8 @@ impl Desk {
         let inquiries = self.inquiries.iter().map(inquire::Inquiry::due);
         let hellos = self.hellos.front().map(hello::PendingHello::due);
         let check = self.checks.asked_at.map(|at| at + CHECK_WAIT);
-        exchanges.chain(inquiries).chain(hellos).chain(check).min()
+        let closing = self.closing_due();
+        exchanges.chain(inquiries).chain(hellos).chain(check).chain(closing).min()
     }
 
     /// The next thing to carry out.
@@ -573,7 +607,7 @@ impl Desk {
 
     /// Asks whether the terminal is there right now. Answered by [`Effect::Checked`] within [`CHECK_WAIT`].
     pub fn handle_check(&mut self, now: Now, call: CallId) {
-        if self.lease().is_none() {
+        if self.presence.route().is_none() {
             self.effects.push_back(Effect::Checked(call, false));
             return;
         }
@@ -648,6 +682,7 @@ impl Desk {
         }
     }
 
+    /// The present link, also while it is being closed down.
     fn lease(&self) -> Option<&Lease> {
         self.presence.lease()
     }

@@ -181,7 +181,13 @@ impl World {
                 match effect {
                     Effect::Store(id, op) => self.ops.push_back((id, op)),
                     Effect::Answer(call, heard) => self.told(call, heard),
-                    Effect::Recorded(..) | Effect::Checked(..) | Effect::Wake(_) | Effect::Alarm(..) => {}
+                    Effect::Recorded(..)
+                    | Effect::Checked(..)
+                    | Effect::Wake(_)
+                    | Effect::Alarm(..)
+                    | Effect::Applied { .. }
+                    | Effect::ConfigRemoved { .. }
+                    | Effect::TokenStored { .. } => {}
                 }
             }
             while !self.is_stalled
@@ -260,7 +266,12 @@ impl World {
             Some(LinkOrder::Frame(ToTerminal::Recorded { delivery, problem })) => {
                 socket.port.handle_recorded(&delivery, problem);
             }
-            Some(LinkOrder::Frame(ToTerminal::Unknown(_))) => {}
+            Some(LinkOrder::Frame(
+                ToTerminal::Settings(_)
+                | ToTerminal::RemoveConfig(_)
+                | ToTerminal::NewToken(_)
+                | ToTerminal::Unknown(_),
+            )) => {}
             Some(LinkOrder::Probe) => {
                 let alive = self.is_connected && index + 1 == self.sockets.len();
                 let id = self.sockets[index].id.clone();

@@ -103,6 +103,10 @@ pub(crate) struct Pair {
     /// The gateway notices at once when a terminal has given a socket up.
     pub(crate) notices: bool,
     pub(crate) alarms: Vec<DeliveryId>,
+    /// What the fleet asked of the terminal, as it read it.
+    pub(crate) asked: Vec<ToTerminal>,
+    /// What the terminal said to that, as the desk passed it on.
+    pub(crate) reported: Vec<String>,
     pub(crate) recorded_for: Vec<(CallId, DeliveryId, Option<String>)>,
     pub(crate) checked: Vec<(CallId, bool)>,
     /// Every delivery that was handed to a socket.
@@ -153,6 +157,8 @@ impl Pair {
             hears: true,
             notices: true,
             alarms: Vec::new(),
+            asked: Vec::new(),
+            reported: Vec::new(),
             recorded_for: Vec::new(),
             checked: Vec::new(),
             written: Vec::new(),
@@ -470,6 +476,9 @@ impl Pair {
                 self.gateway.handle_report(now, source, delivery, Report::Indeterminate(reason));
             }
             ToGateway::Notify(number, message) => self.gateway.handle_notification(now, &id, number, message),
+            ToGateway::Applied(revision) => self.gateway.handle_applied(&id, revision),
+            ToGateway::ConfigRemoved(change) => self.gateway.handle_config_removed(&id, change),
+            ToGateway::TokenStored => self.gateway.handle_token_stored(&id),
             _ => {}
         }
         self.settle_effects();
@@ -497,6 +506,9 @@ impl Pair {
                 self.terminal.deliver(now, attempt, deliver);
             }
             ToTerminal::Recorded { delivery, .. } => self.terminal.recorded(now, &delivery),
+            frame @ (ToTerminal::Settings(_) | ToTerminal::RemoveConfig(_) | ToTerminal::NewToken(_)) => {
+                self.asked.push(frame);
+            }
             ToTerminal::Unknown(_) => {}
         }
         self.settle_acts();
@@ -860,6 +872,9 @@ impl Pair {
                     self.woken.insert(connection);
                 }
                 Effect::Alarm(delivery, _) => self.alarms.push(delivery),
+                Effect::Applied { revision, .. } => self.reported.push(format!("applied {revision}")),
+                Effect::ConfigRemoved { change, .. } => self.reported.push(format!("removed {change}")),
+                Effect::TokenStored { .. } => self.reported.push("token stored".into()),
             }
         }
     }
@@ -965,7 +980,11 @@ impl Pair {
                 self.written.push(delivery.clone());
             }
             ToTerminal::Recorded { delivery, .. } => self.check_recorded(delivery),
-            ToTerminal::Welcome(_) | ToTerminal::Unknown(_) => {}
+            ToTerminal::Welcome(_)
+            | ToTerminal::Settings(_)
+            | ToTerminal::RemoveConfig(_)
+            | ToTerminal::NewToken(_)
+            | ToTerminal::Unknown(_) => {}
         }
     }
 

@@ -235,7 +235,11 @@ impl World {
             ToTerminal::Welcome(_) => session.port.handle_welcome(now),
             ToTerminal::Deliver(deliver) => session.port.handle_deliver(now, deliver, asked),
             ToTerminal::Recorded { delivery, problem } => session.port.handle_recorded(&delivery, problem),
-            ToTerminal::Unknown(_) => {}
+            // A terminal of the Actions API knows none of these.
+            ToTerminal::Settings(_)
+            | ToTerminal::RemoveConfig(_)
+            | ToTerminal::NewToken(_)
+            | ToTerminal::Unknown(_) => {}
         }
         let poi = poi_id(desk).to_string();
         self.log(What::ToTerminal { poi, link: number as u64, frame: encoded });

@@ -49,7 +49,11 @@ impl World {
             ToTerminal::Welcome(welcome) => machine.welcome(self.now, attempt, welcome.body_limit, log),
             ToTerminal::Deliver(deliver) => machine.deliver(self.now, attempt, deliver, log),
             ToTerminal::Recorded { delivery, .. } => machine.recorded(self.now, &delivery, log),
-            ToTerminal::Unknown(_) => {}
+            // Nothing in this world changes a fleet.
+            ToTerminal::Settings(_)
+            | ToTerminal::RemoveConfig(_)
+            | ToTerminal::NewToken(_)
+            | ToTerminal::Unknown(_) => {}
         }
         self.carry_out_acts(log)
     }
@@ -77,7 +81,7 @@ impl World {
                     ToTerminal::Recorded { delivery, .. } => {
                         self.seen.recorded(delivery, &self.ledger, &self.machine)?;
                     }
-                    ToTerminal::Welcome(_) | ToTerminal::Unknown(_) => {}
+                    _ => {}
                 }
                 if socket.terminal_open {
                     socket.down.push_back(frame);

@@ -306,7 +306,11 @@ impl World {
                     }
                 }
                 Effect::Alarm(delivery, why) => log.say(|| format!("gateway: alarm for {delivery}: {why}")),
-                Effect::Recorded(..) | Effect::Checked(..) => {}
+                Effect::Recorded(..)
+                | Effect::Checked(..)
+                | Effect::Applied { .. }
+                | Effect::ConfigRemoved { .. }
+                | Effect::TokenStored { .. } => {}
             }
         }
         Ok(())

@@ -201,6 +201,8 @@ impl Adapter {
             | ToGateway::Notify(..)
             | ToGateway::Device(_)
             | ToGateway::Applied(_)
+            | ToGateway::ConfigRemoved(_)
+            | ToGateway::TokenStored
             | ToGateway::Unknown(_) => return Said::default(),
         };
         let Some(asked) = self.names.get(delivery) else { return Said::default() };

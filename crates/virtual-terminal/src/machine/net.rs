@@ -127,6 +127,9 @@ impl Machine {
                 }
                 self.terminal.handle_recorded(now, &delivery);
             }
+            Ok(ToTerminal::Settings(_) | ToTerminal::RemoveConfig(_) | ToTerminal::NewToken(_)) => {
+                tracing::debug!("ignored a change of the fleet");
+            }
             Ok(ToTerminal::Unknown(action)) => tracing::debug!(action, "ignored an action"),
             Err(reason) => self.close(reason),
         }

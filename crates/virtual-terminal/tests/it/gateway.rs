@@ -158,7 +158,7 @@ impl Link {
                 merchant_account: "DEMO_MERCHANT_EU".into(),
                 store: Some("STORE_AMS".into()),
             },
-            settings: Settings { revision: 7, display_label: None },
+            settings: Settings { revision: 7, ..Settings::default() },
             body_limit: 131_072,
         })))
         .await;

@@ -85,7 +85,7 @@ impl Bench {
             server_time: String::new(),
             heartbeat: Heartbeat::DEFAULT,
             terminal: Placement { poi_id: poi, merchant_account: String::new(), store: None },
-            settings: Settings { revision: 0, display_label: None },
+            settings: Settings::default(),
             body_limit: 1024,
         };
         handle.hello_as(boarded.attempt, |attempt| {
