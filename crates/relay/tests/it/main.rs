@@ -17,6 +17,8 @@ mod admission;
 #[cfg(test)]
 mod answering;
 #[cfg(test)]
+mod changes;
+#[cfg(test)]
 mod delivery;
 #[cfg(test)]
 #[cfg(feature = "faults")]

@@ -18,8 +18,8 @@ use relay::ledger::{
 };
 use relay::model::Ledger;
 use relay::{
-    CallId, CloseReason, ConnectionId, Deliver, DeliveryId, Epoch, ExchangeId, Heartbeat, Hello, Now,
-    Placement, ProcessId, ResultMessage, Settings, Status, ToGateway, ToTerminal, WallMs, Welcome,
+    CallId, ChangeId, CloseReason, ConnectionId, Deliver, DeliveryId, Epoch, ExchangeId, Heartbeat, Hello,
+    Now, Placement, ProcessId, ResultMessage, Settings, Status, ToGateway, ToTerminal, WallMs, Welcome,
 };
 
 use crate::message::{Ask, POI, digest};
@@ -57,6 +57,8 @@ pub(crate) struct Socket {
     pub(crate) gateway_open: bool,
     /// `welcome` was read.
     pub(crate) welcomed: bool,
+    /// What it said of the settings.
+    pub(crate) settings: Option<Settings>,
     pub(crate) closed: Option<CloseReason>,
     probe: Option<Duration>,
 }
@@ -360,6 +362,7 @@ impl Pair {
             terminal_open: true,
             gateway_open: true,
             welcomed: false,
+            settings: None,
             closed: None,
             probe: None,
         });
@@ -492,9 +495,10 @@ impl Pair {
             return false;
         }
         let Some(frame) = socket.down.pop_front() else { return false };
-        if let ToTerminal::Welcome(_) = frame {
+        if let ToTerminal::Welcome(welcome) = &frame {
             assert!(!socket.welcomed, "a second welcome");
             socket.welcomed = true;
+            socket.settings = Some(welcome.settings.clone());
         }
         let now = self.now;
         let Some(attempt) = socket.attempt else { return true };
@@ -630,6 +634,28 @@ impl Pair {
                 self.reply_next()
             }
         }
+    }
+
+    // The fleet.
+
+    /// The terminal may have no link any more.
+    pub(crate) fn close_down(&mut self, reason: &CloseReason) {
+        let open: Vec<_> = self.sockets.iter().filter(|s| s.gateway_open).map(|s| s.id.clone()).collect();
+        self.gateway.handle_closing_down(self.now, open, reason);
+        self.settle_effects();
+    }
+
+    /// It is assigned to another place.
+    pub(crate) fn remove_config(&mut self, change: &str) {
+        self.gateway.handle_remove_config(self.now, ChangeId::parse(change).expect("an ID"));
+        self.settle_effects();
+    }
+
+    /// Nothing is wanted of the terminal any more.
+    pub(crate) fn leave_alone(&mut self) {
+        self.gateway.handle_removal_over();
+        self.gateway.handle_reopened(self.now);
+        self.settle_effects();
     }
 
     // The whole.
@@ -823,6 +849,7 @@ impl Pair {
         self.hears = true;
         self.notices = true;
         self.zombies.clear();
+        self.leave_alone();
         self.drive();
         self.live(Duration::from_secs(11));
         self.arrive();
@@ -853,7 +880,7 @@ impl Pair {
 
     // What must hold whatever happens.
 
-    fn settle_effects(&mut self) {
+    pub(crate) fn settle_effects(&mut self) {
         while let Some(effect) = self.gateway.poll_effect() {
             match effect {
                 Effect::Store(id, op) => match op.lane() {

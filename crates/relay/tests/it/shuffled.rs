@@ -7,7 +7,7 @@ use nexo::{ErrorCondition, Response, ResultCode};
 use proptest::collection::vec;
 use proptest::prelude::*;
 use relay::exchange::{Answer, StatusAnswer};
-use relay::{CallId, DeliveryId, ResultMessage, ToGateway};
+use relay::{CallId, CloseReason, DeliveryId, ResultMessage, ToGateway};
 
 use crate::message::{
     Ask, abort, diagnosis, display, input_update, money, response, status, status_with_receipt,
@@ -206,6 +206,11 @@ enum Step {
     Duplicate,
     Contradict(usize),
     Misfit(u64),
+    /// The fleet takes the terminal's link away, or moves it.
+    CloseDown,
+    RemoveConfig(u8),
+    /// Or not after all.
+    LeaveAlone,
     Pass(u64),
     Live(u64),
 }
@@ -265,6 +270,9 @@ fn step() -> impl Strategy<Value = Step> {
         1 => Just(Step::Duplicate),
         1 => (0..3usize).prop_map(Step::Contradict),
         1 => (1..40u64).prop_map(Step::Misfit),
+        2 => Just(Step::CloseDown),
+        1 => (0..2u8).prop_map(Step::RemoveConfig),
+        3 => Just(Step::LeaveAlone),
         4 => time.clone().prop_map(Step::Pass),
         4 => time.prop_map(Step::Live),
     ]
@@ -399,6 +407,9 @@ fn take(pair: &mut Pair, tills: &mut [Till; 2], step: &Step) {
             let message = response(diagnosis("ZZZ").request().header(), None, 0);
             pair.say(ToGateway::Result(delivery, ResultMessage::Message(message)));
         }
+        Step::CloseDown => pair.close_down(&CloseReason::WebSocketsDisabled),
+        Step::RemoveConfig(number) => pair.remove_config(&format!("as_{number}")),
+        Step::LeaveAlone => pair.leave_alone(),
         Step::Pass(millis) => pair.pass(Duration::from_millis(*millis)),
         Step::Live(millis) => pair.live(Duration::from_millis(*millis)),
     }
