@@ -12,10 +12,10 @@ use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use nexo::ServiceId;
 use relay::actions::TransactionId;
-use relay::{CallId, ConnectionId, DeliveryId, ExchangeId, NodeId, WallMs};
+use relay::{CallId, ChangeId, ConnectionId, DeliveryId, ExchangeId, NodeId, WallMs};
 use sha2::{Digest as _, Sha256};
 
-use crate::store::fleet_store::{ChangeId, StoreId, TokenId};
+use crate::store::fleet_store::{StoreId, TokenId};
 
 /// A new exchange: `x_` and 32 hex digits.
 pub(crate) fn exchange_id(now: WallMs) -> ExchangeId {

@@ -1,6 +1,9 @@
 //! One suite for every store. [`conformance_tests!`] makes a test of each function here for one kind of [`Database`].
 
 mod actions;
+mod assignments;
+mod fleet;
+mod imports;
 
 use std::hash::{BuildHasher as _, RandomState};
 use std::net::IpAddr;
@@ -30,6 +33,9 @@ use super::{
 };
 
 pub(in crate::store) use actions::*;
+pub(in crate::store) use assignments::*;
+pub(in crate::store) use fleet::*;
+pub(in crate::store) use imports::*;
 
 /// A database that no other test knows.
 pub(super) trait Database {
@@ -101,6 +107,37 @@ macro_rules! conformance_tests {
             a_void_that_failed_may_be_tried_again,
             what_is_not_finished_is_found_after_a_restart,
             deliveries_are_those_without_an_answer_and_those_that_are_wanted,
+            one_terminal_that_is_not_boarded_moves_at_once,
+            several_are_scheduled_and_done_in_the_background,
+            a_boarded_terminal_moves_when_it_has_removed_its_configuration,
+            into_inventory_the_token_ends,
+            a_newer_assignment_supersedes_a_pending_one,
+            who_waits_for_whom_changes_with_the_boarding,
+            an_assignment_is_for_all_its_terminals_or_for_none,
+            a_first_store_waits_for_what_is_on_its_way_to_the_merchant_account,
+            a_retired_terminal_is_gone_and_its_name_is_not_used_again,
+            a_store_that_is_not_active_is_shown_with_its_terminals,
+            an_actions_terminal_moves_at_once_and_its_key_is_nobodys_there,
+            whatever_comes_the_rules_of_assignment_hold,
+            the_nearest_setting_that_is_set_wins,
+            settings_are_changed_within_reach_only,
+            a_change_of_settings_raises_the_revision_where_it_takes_effect,
+            what_changes_no_setting_is_no_change,
+            a_token_that_the_terminal_has_takes_the_place_of_its_own,
+            any_token_that_a_terminal_may_have_stored_is_good,
+            a_token_is_revoked_by_its_name,
+            terminals_are_listed_in_the_order_of_their_places,
+            a_list_has_what_the_caller_reaches,
+            a_long_list_comes_in_pages_that_go_on_anywhere,
+            stores_are_listed_by_merchant_account_and_code,
+            a_store_is_found_by_its_id_and_changed,
+            a_terminal_is_found_with_all_that_is_known,
+            activity_only_goes_forward,
+            events_come_in_order_and_to_their_company_only,
+            an_import_is_seen_as_a_whole_when_it_is_finished,
+            each_bad_line_of_an_import_is_named,
+            a_broken_import_leaves_nothing,
+            an_export_is_what_an_import_takes,
         );
     };
     ($database:ty: $($rule:ident,)+) => {

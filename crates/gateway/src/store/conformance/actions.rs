@@ -21,7 +21,7 @@ use crate::store::{
 
 // ---- Credentials, groups and terminals ----
 
-fn store_group(account: &str, code: &str) -> Group {
+pub(super) fn store_group(account: &str, code: &str) -> Group {
     Group::at(&Place::Store { merchant: merchant(account), store: store_code(code) }).unwrap()
 }
 
@@ -50,7 +50,7 @@ fn terminal_key(n: u8, terminal: ActionsTerminal) -> NewCredential {
 }
 
 /// Terminal `n` of the fleet, with credential `n`.
-fn key_of_terminal(n: u8, group: Group, device_id: &str) -> NewCredential {
+pub(super) fn key_of_terminal(n: u8, group: Group, device_id: &str) -> NewCredential {
     terminal_key(n, terminal_of(poi(n.into()), group, device_id))
 }
 

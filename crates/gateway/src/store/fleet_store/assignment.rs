@@ -1,16 +1,9 @@
 //! Assignments: asked for, pending, done.
 
 use nexo::PoiId;
-use relay::WallMs;
+use relay::{ChangeId, WallMs};
 
-use crate::store::fleet::code;
 use crate::store::{CompanyCode, CredentialId, Place, Scope, Terminal};
-
-code!(
-    /// One assignment of one terminal, as the terminal is told it: `as_` and 32 hex digits.
-    ChangeId,
-    "a change ID"
-);
 
 /// A call to assign terminals.
 #[derive(Clone, Debug)]

@@ -9,7 +9,7 @@ mod stores;
 mod tokens;
 
 use nexo::PoiId;
-use relay::WallMs;
+use relay::{ChangeId, WallMs};
 
 use super::{
     AssignError, CompanyCode, CredentialId, ImportError, MerchantCode, Pending, Scope, StoreDetails,
@@ -17,7 +17,7 @@ use super::{
 };
 
 pub(crate) use assignment::{
-    Assign, Assigned, ChangeId, Completed, CompletedBy, DueAssignment, PendingAssignment, PendingState,
+    Assign, Assigned, Completed, CompletedBy, DueAssignment, PendingAssignment, PendingState,
 };
 pub(crate) use events::{EventKind, FleetEvent, NewFleetEvent};
 pub(crate) use import::{ExportedTerminal, IMPORT_ROWS_MAX, ImportId, ImportProblem, ImportRow, ImportWrong};

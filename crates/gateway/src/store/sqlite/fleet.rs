@@ -4,7 +4,7 @@ use std::net::{IpAddr, Ipv6Addr};
 use std::time::Duration;
 
 use nexo::PoiId;
-use relay::{JournalId, WallMs};
+use relay::{ChangeId, JournalId, WallMs};
 use rusqlite::{Connection, OptionalExtension as _, Params, Row, params};
 
 use super::actions;
@@ -12,8 +12,7 @@ use super::columns::Columns;
 use super::fleet_store::{assignments, events, tokens};
 use crate::ids;
 use crate::store::fleet_store::{
-    Address, ChangeId, EffectiveSettings, EventKind, NewFleetEvent, PendingAssignment, PendingState, StoreId,
-    TokenId,
+    Address, EffectiveSettings, EventKind, NewFleetEvent, PendingAssignment, PendingState, StoreId, TokenId,
 };
 use crate::store::{
     BoardRefused, Boarded, CodeError, CodeHash, Company, CompanyCode, Entity, FleetError, MerchantAccount,

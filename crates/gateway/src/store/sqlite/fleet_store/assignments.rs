@@ -3,7 +3,7 @@
 use std::collections::HashSet;
 
 use nexo::PoiId;
-use relay::WallMs;
+use relay::{ChangeId, WallMs};
 use rusqlite::{Connection, params};
 use serde_json::json;
 
@@ -11,7 +11,7 @@ use super::{events, settings, tokens};
 use crate::ids;
 use crate::store::assign::{Decision, Former, Found, decide};
 use crate::store::fleet_store::{
-    Assign, Assigned, ChangeId, Completed, CompletedBy, DueAssignment, EventKind, NewFleetEvent, Retired,
+    Assign, Assigned, Completed, CompletedBy, DueAssignment, EventKind, NewFleetEvent, Retired,
 };
 use crate::store::sqlite::actions;
 use crate::store::sqlite::columns::Columns;

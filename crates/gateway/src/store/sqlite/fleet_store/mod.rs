@@ -11,15 +11,15 @@ pub(super) mod tokens;
 use std::time::Duration;
 
 use nexo::PoiId;
-use relay::WallMs;
 use relay::ledger::Lane;
+use relay::{ChangeId, WallMs};
 
 use super::SqliteStore;
 use crate::store::fleet_store::{
-    Activity, Assign, Assigned, ChangeId, Completed, CompletedBy, DueAssignment, ExportedTerminal,
-    FleetEvent, FleetStore, ImportId, ImportProblem, ImportRow, Level, LevelSettings, ListFilter, Listed,
-    NewFleetEvent, Retired, RevokedToken, RotationBegun, SettingsChange, StoreChange, StoreId,
-    TerminalRecord, TokenId, TokenInfo,
+    Activity, Assign, Assigned, Completed, CompletedBy, DueAssignment, ExportedTerminal, FleetEvent,
+    FleetStore, ImportId, ImportProblem, ImportRow, Level, LevelSettings, ListFilter, Listed, NewFleetEvent,
+    Retired, RevokedToken, RotationBegun, SettingsChange, StoreChange, StoreId, TerminalRecord, TokenId,
+    TokenInfo,
 };
 use crate::store::{
     AssignError, CompanyCode, CredentialId, ImportError, MerchantCode, Pending, Scope, StoreDetails,
