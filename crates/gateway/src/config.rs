@@ -18,6 +18,9 @@
 //! [actions]
 //! origins = ["https://till.example.com"]
 //!
+//! [terminal_management]
+//! v1_booleans = "strings"
+//!
 //! [secrets]
 //! key_file = "/etc/tillgate/secrets.key"
 //! ```
@@ -38,6 +41,7 @@ use crate::http::origin::Origin;
 use crate::http::patience::Patience;
 use crate::http::peer::Cidr;
 use crate::limits::Limits;
+use crate::store::fleet_store::V1Booleans;
 
 /// The longest body of a POS request that may be asked for: the protocol of the terminals has frames up to 1 MiB.
 const BODY_LIMIT_MAX: usize = 1024 * 1024;
@@ -75,6 +79,8 @@ pub struct Config {
     pub limits: Limits,
     /// How the Actions API lets clients in.
     pub actions: ActionsSettings,
+    /// How the POS Terminal Management API answers.
+    pub terminal_management: TerminalManagementSettings,
     /// Holds the key of the secrets that the database keeps sealed. None: `secrets.key` in the data directory, made when it is
     /// needed first.
     pub secrets_key_file: Option<PathBuf>,
@@ -103,6 +109,21 @@ pub struct ActionsSettings {
     pub origins: Vec<Origin>,
     /// Whether a second connection of one desktop ends the first (`forceDisconnect`). Off. That of a terminal always does.
     pub single_connection: bool,
+}
+
+/// How the POS Terminal Management API answers: `[terminal_management]`.
+#[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct TerminalManagementSettings {
+    /// How its versioned paths write booleans where no settings of the fleet say it: `strings` or `booleans`. As the
+    /// specification has it they are `"true"` and `"false"`, which clients that are strict about types can't read.
+    pub v1_booleans: V1Booleans,
+}
+
+impl Default for TerminalManagementSettings {
+    fn default() -> TerminalManagementSettings {
+        TerminalManagementSettings { v1_booleans: V1Booleans::Strings }
+    }
 }
 
 /// Whether real money is moved.
@@ -167,6 +188,7 @@ impl Default for Config {
             drain_max: DRAIN_MAX,
             limits: Limits::default(),
             actions: ActionsSettings::default(),
+            terminal_management: TerminalManagementSettings::default(),
             secrets_key_file: None,
             patience: Patience::default(),
         }
@@ -211,6 +233,7 @@ impl Config {
                 .map_or(defaults.drain_max, |DrainSeconds(s)| Duration::from_secs(s)),
             limits: read.limits,
             actions: read.actions,
+            terminal_management: read.terminal_management,
             secrets_key_file: read.secrets.key_file.map(|file| near.join(file)),
             patience: defaults.patience,
         })
@@ -277,6 +300,8 @@ struct File {
     limits: Limits,
     #[serde(default)]
     actions: ActionsSettings,
+    #[serde(default)]
+    terminal_management: TerminalManagementSettings,
     #[serde(default)]
     secrets: SecretsTable,
 }
@@ -393,6 +418,8 @@ mod tests {
             allow_key_in_query = true
             origins = ["https://Till.example.com:443", "null"]
             single_connection = true
+            [terminal_management]
+            v1_booleans = "booleans"
             [secrets]
             key_file = "secrets.key"
             "#,
@@ -411,6 +438,7 @@ mod tests {
         let origins = ["https://till.example.com", "null"].map(|origin| origin.parse().unwrap()).to_vec();
         let expected = ActionsSettings { allow_key_in_query: true, origins, single_connection: true };
         assert_eq!(config.actions, expected);
+        assert_eq!(config.terminal_management.v1_booleans, V1Booleans::Booleans);
     }
 
     #[test]

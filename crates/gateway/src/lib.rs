@@ -17,6 +17,7 @@ mod actions_api;
 mod management_api;
 mod sale_api;
 mod terminal_link;
+mod terminal_management_api;
 
 mod access;
 mod actions;
@@ -36,7 +37,7 @@ pub use admin::{
     ActionsKey, Admin, AdminError, ListedActions, ListedCredential, Location, NewKey, ShownCode,
     ShownCredential,
 };
-pub use config::{ActionsSettings, Config, ConfigError, Environment, Tls};
+pub use config::{ActionsSettings, Config, ConfigError, Environment, TerminalManagementSettings, Tls};
 pub use fleet::BoardingCode;
 pub use http::host::{HostName, HostNameError};
 pub use http::origin::{Origin, OriginError};
@@ -46,3 +47,4 @@ pub use http::tls::TlsError;
 pub use ids::{ApiKey, ApiSecret, Password};
 pub use limits::Limits;
 pub use serve::{Running, StartError, start};
+pub use store::fleet_store::V1Booleans;

@@ -6,6 +6,9 @@
 //! requests_burst = 200
 //! exchanges_per_key = 500
 //! exchanges_per_terminal = 8
+//! terminal_lookups_per_minute = 60
+//! lookups_of_terminal_per_minute = 6
+//! terminal_lists_per_minute = 6
 //! ```
 
 use std::ops::RangeInclusive;
@@ -19,6 +22,7 @@ const REQUESTS_BURST: RangeInclusive<u32> = 1..=10_000_000;
 const EXCHANGES_PER_KEY: RangeInclusive<u32> = 1..=1_000_000;
 /// A terminal holds one request at a time: a longer queue only hides that the next one is too late.
 const EXCHANGES_PER_TERMINAL: RangeInclusive<u32> = 1..=64;
+const PER_MINUTE: RangeInclusive<u32> = 1..=1_000_000;
 
 /// What any one caller or terminal may have at once. Whoever is over a limit hears 429.
 #[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
@@ -39,6 +43,16 @@ pub struct Limits {
     /// have as many places again.
     #[serde(deserialize_with = "exchanges_per_terminal")]
     pub exchanges_per_terminal: u32,
+    /// findTerminal and getTerminalDetails with one API credential, on average: 1 to 1,000,000 per minute. After a pause as many
+    /// may come at once, here and below. Whoever would poll is told of changes instead.
+    #[serde(deserialize_with = "terminal_lookups_per_minute")]
+    pub terminal_lookups_per_minute: u32,
+    /// The same of one terminal.
+    #[serde(deserialize_with = "lookups_of_terminal_per_minute")]
+    pub lookups_of_terminal_per_minute: u32,
+    /// getTerminalsUnderAccount with one API credential: 1 to 1,000,000 per minute. Each may read a million terminals.
+    #[serde(deserialize_with = "terminal_lists_per_minute")]
+    pub terminal_lists_per_minute: u32,
 }
 
 impl Default for Limits {
@@ -48,6 +62,9 @@ impl Default for Limits {
             requests_burst: 200,
             exchanges_per_key: 500,
             exchanges_per_terminal: u32::try_from(EXCHANGES_MAX).unwrap_or(u32::MAX),
+            terminal_lookups_per_minute: 60,
+            lookups_of_terminal_per_minute: 6,
+            terminal_lists_per_minute: 6,
         }
     }
 }
@@ -59,6 +76,9 @@ impl Limits {
         Limits {
             requests_per_second: self.requests_per_second.saturating_mul(times),
             requests_burst: self.requests_burst.saturating_mul(times),
+            terminal_lookups_per_minute: self.terminal_lookups_per_minute.saturating_mul(times),
+            lookups_of_terminal_per_minute: self.lookups_of_terminal_per_minute.saturating_mul(times),
+            terminal_lists_per_minute: self.terminal_lists_per_minute.saturating_mul(times),
             ..self
         }
     }
@@ -70,6 +90,9 @@ impl Limits {
             check("requests_burst", &REQUESTS_BURST, self.requests_burst),
             check("exchanges_per_key", &EXCHANGES_PER_KEY, self.exchanges_per_key),
             check("exchanges_per_terminal", &EXCHANGES_PER_TERMINAL, self.exchanges_per_terminal),
+            check("terminal_lookups_per_minute", &PER_MINUTE, self.terminal_lookups_per_minute),
+            check("lookups_of_terminal_per_minute", &PER_MINUTE, self.lookups_of_terminal_per_minute),
+            check("terminal_lists_per_minute", &PER_MINUTE, self.terminal_lists_per_minute),
         ]
         .into_iter()
         .find_map(Result::err)
@@ -99,6 +122,18 @@ fn exchanges_per_key<'de, D: Deserializer<'de>>(deserializer: D) -> Result<u32, 
 
 fn exchanges_per_terminal<'de, D: Deserializer<'de>>(deserializer: D) -> Result<u32, D::Error> {
     read("exchanges_per_terminal", &EXCHANGES_PER_TERMINAL, deserializer)
+}
+
+fn terminal_lookups_per_minute<'de, D: Deserializer<'de>>(deserializer: D) -> Result<u32, D::Error> {
+    read("terminal_lookups_per_minute", &PER_MINUTE, deserializer)
+}
+
+fn lookups_of_terminal_per_minute<'de, D: Deserializer<'de>>(deserializer: D) -> Result<u32, D::Error> {
+    read("lookups_of_terminal_per_minute", &PER_MINUTE, deserializer)
+}
+
+fn terminal_lists_per_minute<'de, D: Deserializer<'de>>(deserializer: D) -> Result<u32, D::Error> {
+    read("terminal_lists_per_minute", &PER_MINUTE, deserializer)
 }
 
 fn read<'de, D: Deserializer<'de>>(

@@ -26,7 +26,7 @@ use crate::admin::Admin;
 use crate::clock::Clock;
 use crate::config::{Config, ConfigError, Tls};
 use crate::exchange::Exchanges;
-use crate::fleet::{Boarding, Directory};
+use crate::fleet::{Boarding, Directory, Queries};
 use crate::http::host::Hosts;
 use crate::http::listener::{Listener, Sockets};
 use crate::http::peer::Proxies;
@@ -40,6 +40,7 @@ use crate::secrets::Secrets;
 use crate::store::{OpenError, SqliteStore, Store};
 use crate::terminal_link::TerminalLink;
 use crate::terminal_link::board::BoardApi;
+use crate::terminal_management_api::TerminalManagementApi;
 
 /// How long terminals have to hear that the gateway stops, and the database to write what is queued.
 const FAREWELL_MAX: Duration = Duration::from_secs(5);
@@ -257,6 +258,13 @@ fn build(
         tasks: tasks.clone(),
         patience: config.patience,
     };
+    let terminal_management = TerminalManagementApi {
+        access: access.clone(),
+        queries: Queries::new(store.clone(), presence.clone()),
+        settings: config.terminal_management.clone(),
+        patience: config.patience,
+        body_limit: config.body_limit,
+    };
     let management = ManagementApi { access, boarding };
     let health = Health { store: store.clone(), stopping: sockets.stop.clone() };
     let router = Router::new()
@@ -265,6 +273,7 @@ fn build(
         .merge(actions_http.router())
         .merge(terminal_link.router())
         .merge(board.router())
+        .merge(terminal_management.router())
         .merge(management.router())
         .merge(health.router())
         .fallback(nothing_here)

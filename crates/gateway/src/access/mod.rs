@@ -16,6 +16,7 @@ use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use hyper::HeaderMap;
 use hyper::header::AUTHORIZATION;
+use nexo::PoiId;
 
 use crate::clock::Clock;
 use crate::ids::sha256;
@@ -24,7 +25,7 @@ use crate::store::{Credential, CredentialId, KeyHash, PasswordHash, Store};
 
 pub(crate) use caller::Caller;
 pub(crate) use pass::{Pass, Passes};
-use rate::Rate;
+use rate::{LookUp, Rate};
 pub use role::{Role, RoleError};
 
 /// How long a look-up is believed.
@@ -43,7 +44,19 @@ pub(crate) struct Access {
     store: Arc<dyn Store>,
     clock: Clock,
     kept: Mutex<HashMap<[u8; 32], Kept>>,
-    rate: Rate,
+    rate: Rate<CredentialId>,
+    lookups: Rate<CredentialId>,
+    lookups_of_terminal: Rate<LookUp>,
+    lists: Rate<CredentialId>,
+}
+
+/// A credential asks for one thing too often.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct TooOften {
+    /// The limit, as it is called in the configuration.
+    pub(crate) limit: &'static str,
+    /// It may ask again after this time.
+    pub(crate) wait: Duration,
 }
 
 #[derive(Debug)]
@@ -73,7 +86,22 @@ pub(crate) enum Denied {
 impl Access {
     /// Looks credentials up in `store`.
     pub(crate) fn new(store: Arc<dyn Store>, clock: Clock, limits: &Limits) -> Access {
-        Access { store, clock, kept: Mutex::default(), rate: Rate::new(limits) }
+        let (second, minute) = (Duration::from_secs(1), Duration::from_mins(1));
+        let by_minute = |limit, requests| Rate::new(limit, requests, minute, requests);
+        Access {
+            store,
+            clock,
+            kept: Mutex::default(),
+            rate: Rate::new("requests_per_second", limits.requests_per_second, second, limits.requests_burst),
+            lookups: by_minute("terminal_lookups_per_minute", limits.terminal_lookups_per_minute),
+            lookups_of_terminal: Rate::new(
+                "lookups_of_terminal_per_minute",
+                limits.lookups_of_terminal_per_minute,
+                minute,
+                limits.lookups_of_terminal_per_minute,
+            ),
+            lists: by_minute("terminal_lists_per_minute", limits.terminal_lists_per_minute),
+        }
     }
 
     /// The caller that these headers prove, for one request.
@@ -104,6 +132,30 @@ impl Access {
     /// [`Denied::TooOften`].
     pub(crate) fn pace(&self, credential: &CredentialId) -> Result<(), Denied> {
         self.rate.take(credential, self.clock.now().mono).map_err(Denied::TooOften)
+    }
+
+    /// Counts one look-up of a terminal, whether it is there or not.
+    ///
+    /// # Errors
+    /// [`TooOften`].
+    pub(crate) fn pace_lookup(&self, credential: &CredentialId, poi: &PoiId) -> Result<(), TooOften> {
+        let now = self.clock.now().mono;
+        let of_terminal = LookUp { credential: credential.clone(), poi: poi.clone() };
+        self.lookups_of_terminal
+            .take(&of_terminal, now)
+            .map_err(|wait| TooOften { limit: "lookups_of_terminal_per_minute", wait })?;
+        self.lookups
+            .take(credential, now)
+            .map_err(|wait| TooOften { limit: "terminal_lookups_per_minute", wait })
+    }
+
+    /// Counts one list of terminals.
+    ///
+    /// # Errors
+    /// [`TooOften`].
+    pub(crate) fn pace_list(&self, credential: &CredentialId) -> Result<(), TooOften> {
+        let now = self.clock.now().mono;
+        self.lists.take(credential, now).map_err(|wait| TooOften { limit: "terminal_lists_per_minute", wait })
     }
 
     async fn identify(&self, shown: Shown) -> Result<Arc<Caller>, Denied> {

@@ -1,20 +1,22 @@
-//! How often each credential may ask: so many requests per second on average, and a burst after a pause.
+//! How often each credential may ask, for anything or for one thing: so many requests on average, and a burst after a pause.
 //!
-//! All that is kept of a credential is one moment: when its burst will be whole again. Each request moves that moment on by
+//! All that is kept of an asker is one moment: when its burst will be whole again. Each request moves that moment on by
 //! what one request costs; a request that would move it further ahead than a whole burst is one too many. (This is the generic
 //! cell rate algorithm, which lets through exactly what a bucket of tokens does.)
 //!
-//! What stays true: never more than [`KEPT_MAX`] credentials are kept, and those whose burst is whole again leave with the next
+//! What stays true: never more than [`KEPT_MAX`] askers are kept for one limit, and those whose burst is whole again leave with the next
 //! sweep, which is at most [`SWEEP_PAUSE`] away while anybody asks, unless a line about them was logged lately.
 
 use std::collections::HashMap;
+use std::hash::Hash;
 use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
 
-use crate::limits::Limits;
+use nexo::PoiId;
+
 use crate::store::CredentialId;
 
-/// Credentials that are kept at once. Each asked within the last seconds, so that this many mean far more requests than one
+/// Askers that are kept at once. Each asked within the last seconds, so that this many mean far more requests than one
 /// node takes; a further one then hears what one that is over its limit hears.
 const KEPT_MAX: usize = 100_000;
 
@@ -25,19 +27,46 @@ const SWEEP_PAUSE: Duration = Duration::from_secs(10);
 /// That a credential is over its limit is logged no more often than this.
 const LOG_PAUSE: Duration = Duration::from_secs(60);
 
-/// When each credential may ask again. Times are those of the monotonic clock.
+/// When each asker may ask again. Times are those of the monotonic clock.
 #[derive(Debug)]
-pub(super) struct Rate {
+pub(super) struct Rate<A> {
+    /// As it is called in the configuration.
+    limit: &'static str,
     /// What one request costs.
     cost: Duration,
     /// What a whole burst costs.
     burst: Duration,
-    kept: Mutex<Kept>,
+    kept: Mutex<Kept<A>>,
 }
 
-#[derive(Debug, Default)]
-struct Kept {
-    spent: HashMap<CredentialId, Spent>,
+/// Who asks, and perhaps what for.
+pub(super) trait Asker: Clone + Eq + Hash {
+    /// With which credential.
+    fn credential(&self) -> &CredentialId;
+}
+
+impl Asker for CredentialId {
+    fn credential(&self) -> &CredentialId {
+        self
+    }
+}
+
+/// Who looks a terminal up, and which.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub(super) struct LookUp {
+    pub(super) credential: CredentialId,
+    pub(super) poi: PoiId,
+}
+
+impl Asker for LookUp {
+    fn credential(&self) -> &CredentialId {
+        &self.credential
+    }
+}
+
+#[derive(Debug)]
+struct Kept<A> {
+    spent: HashMap<A, Spent>,
     swept_at: Duration,
 }
 
@@ -49,41 +78,47 @@ struct Spent {
     logged_at: Option<Duration>,
 }
 
-impl Rate {
-    pub(super) fn new(limits: &Limits) -> Rate {
-        let cost = Duration::from_secs(1) / limits.requests_per_second.max(1);
-        let burst = cost.saturating_mul(limits.requests_burst.max(1));
-        Rate { cost, burst, kept: Mutex::default() }
+impl<A: Asker> Rate<A> {
+    /// `requests` in each `period`, and `burst` of them at once after a pause.
+    pub(super) fn new(limit: &'static str, requests: u32, period: Duration, burst: u32) -> Rate<A> {
+        let cost = period / requests.max(1);
+        let burst = cost.saturating_mul(burst.max(1));
+        Rate {
+            limit,
+            cost,
+            burst,
+            kept: Mutex::new(Kept { spent: HashMap::new(), swept_at: Duration::ZERO }),
+        }
     }
 
     /// Lets one request through, or says how long to wait.
-    pub(super) fn take(&self, credential: &CredentialId, now: Duration) -> Result<(), Duration> {
+    pub(super) fn take(&self, asker: &A, now: Duration) -> Result<(), Duration> {
         let mut kept = self.kept.lock().unwrap_or_else(PoisonError::into_inner);
-        kept.sweep(now);
+        kept.sweep(now, self.limit);
         let kept = &mut kept.spent;
-        let mut spent = kept.get(credential).copied().unwrap_or(Spent { whole_at: now, logged_at: None });
+        let mut spent = kept.get(asker).copied().unwrap_or(Spent { whole_at: now, logged_at: None });
         let whole_at = spent.whole_at.max(now) + self.cost;
         let over = whole_at.saturating_sub(now + self.burst);
         if over > Duration::ZERO {
             if spent.logged_at.is_none_or(|at| now.saturating_sub(at) >= LOG_PAUSE) {
-                tracing::warn!(credential.id = %credential, limit = "requests_per_second", "over a limit");
+                tracing::warn!(credential.id = %asker.credential(), limit = self.limit, "over a limit");
                 spent.logged_at = Some(now);
-                kept.insert(credential.clone(), spent);
+                kept.insert(asker.clone(), spent);
             }
             return Err(over);
         }
-        if kept.len() >= KEPT_MAX && !kept.contains_key(credential) {
-            tracing::debug!(limit = "credentials at once", "over a limit");
+        if kept.len() >= KEPT_MAX && !kept.contains_key(asker) {
+            tracing::debug!(limit = self.limit, "too many askers at once");
             return Err(self.cost);
         }
-        kept.insert(credential.clone(), Spent { whole_at, ..spent });
+        kept.insert(asker.clone(), Spent { whole_at, ..spent });
         Ok(())
     }
 }
 
-impl Kept {
+impl<A: Eq + Hash> Kept<A> {
     /// Puts out those whose burst is whole, if that was not done just now.
-    fn sweep(&mut self, now: Duration) {
+    fn sweep(&mut self, now: Duration, limit: &'static str) {
         if now.saturating_sub(self.swept_at) < SWEEP_PAUSE {
             return;
         }
@@ -91,7 +126,7 @@ impl Kept {
         self.spent.retain(|_, spent| spent.whole_at > now || spent.logged_lately(now));
         self.swept_at = now;
         if before >= KEPT_MAX {
-            tracing::warn!(limit = "credentials at once", "over a limit");
+            tracing::warn!(limit, "too many askers at once");
         }
     }
 }
@@ -106,8 +141,8 @@ impl Spent {
 mod tests {
     use super::*;
 
-    fn rate(per_second: u32, burst: u32) -> Rate {
-        Rate::new(&Limits { requests_per_second: per_second, requests_burst: burst, ..Limits::default() })
+    fn rate(per_second: u32, burst: u32) -> Rate<CredentialId> {
+        Rate::new("requests_per_second", per_second, Duration::from_secs(1), burst)
     }
 
     fn key(name: &str) -> CredentialId {

@@ -1,12 +1,13 @@
 //! Terminals and their places: looking them up, and boarding them.
 
 mod boarding;
-#[cfg_attr(not(test), expect(dead_code, reason = "the POS Terminal Management API is next"))]
 mod countries;
-#[cfg_attr(not(test), expect(dead_code, reason = "the POS Terminal Management API is next"))]
 mod details;
 mod directory;
+mod queries;
 
 pub use boarding::BoardingCode;
 pub(crate) use boarding::{Boarding, NoCode};
+pub(crate) use details::{Connections, Interface, model_and_serial, printed_serial};
 pub(crate) use directory::Directory;
+pub(crate) use queries::{Described, Queries, Unreached};

@@ -104,6 +104,19 @@ impl Hosts {
     }
 }
 
+/// Whether the POS Terminal Management API is meant.
+fn is_terminal_management(path: &str) -> bool {
+    path.starts_with("/postfmapi/")
+        || matches!(
+            path,
+            "/v1/findTerminal"
+                | "/v1/getTerminalDetails"
+                | "/v1/getTerminalsUnderAccount"
+                | "/v1/getStoresUnderAccount"
+                | "/v1/assignTerminals"
+        )
+}
+
 impl Misdirected {
     /// The refusal, in the form of the surface that this path belongs to.
     pub(crate) fn response(self, path: &str, now: WallMs) -> Response {
@@ -116,6 +129,9 @@ impl Misdirected {
         };
         match path {
             "/sync" | "/async" | "/connectedTerminals" => {
+                ClassicError::new(status, "000", text, ErrorType::Validation).into_response()
+            }
+            path if is_terminal_management(path) => {
                 ClassicError::new(status, "000", text, ErrorType::Validation).into_response()
             }
             // The Cloud device API, whose clients read no other form.

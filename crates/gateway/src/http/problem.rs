@@ -209,6 +209,25 @@ impl ClassicError {
         ClassicError::new(StatusCode::FORBIDDEN, "901", "Invalid Merchant Account", ErrorType::Security)
     }
 
+    /// The path is there, for POST; the router adds `Allow`.
+    pub(crate) fn post_only() -> ClassicError {
+        let message = "This path takes POST only.";
+        ClassicError::new(StatusCode::METHOD_NOT_ALLOWED, "000", message, ErrorType::Validation)
+    }
+
+    /// A request whose structure can't be what is meant.
+    pub(crate) fn unreadable(message: impl Into<Cow<'static, str>>) -> ClassicError {
+        ClassicError::new(StatusCode::BAD_REQUEST, "702", message, ErrorType::Validation)
+    }
+
+    /// A request that was understood and can't be done.
+    pub(crate) fn unprocessable(
+        error_code: &'static str,
+        message: impl Into<Cow<'static, str>>,
+    ) -> ClassicError {
+        ClassicError::new(StatusCode::UNPROCESSABLE_ENTITY, error_code, message, ErrorType::Validation)
+    }
+
     /// It may work later, unchanged.
     pub(crate) fn try_again(status: StatusCode, message: impl Into<Cow<'static, str>>) -> ClassicError {
         ClassicError::new(status, "000", message, ErrorType::Internal).retry_after(RETRY_AFTER)

@@ -11,7 +11,7 @@ use super::super::message;
 use super::super::take::Refused;
 use crate::exchange::NotTaken;
 use crate::http::body::BodyError;
-use crate::http::problem::{ClassicError, ErrorType};
+use crate::http::problem::ClassicError;
 
 /// Writes what a desk answered to `request`.
 pub(super) fn write(request: &Request, mode: ReplyMode, heard: Heard, now: WallMs) -> Response {
@@ -46,12 +46,6 @@ pub(super) fn refused(refused: &Refused, now: WallMs) -> Response {
             try_again().into_response()
         }
     }
-}
-
-/// The path is there, for another method; the router adds `Allow`.
-pub(super) fn other_method() -> ClassicError {
-    let message = "This path takes POST only.";
-    ClassicError::new(StatusCode::METHOD_NOT_ALLOWED, "000", message, ErrorType::Validation)
 }
 
 fn try_again() -> ClassicError {

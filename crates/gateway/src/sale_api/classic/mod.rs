@@ -14,9 +14,10 @@ use axum::routing::post;
 
 use super::SaleApi;
 use crate::access::{Caller, Denied, Role};
+use crate::http::problem::ClassicError;
 
 pub(super) fn router() -> Router<Arc<SaleApi>> {
-    let other_method = || async { answer::other_method() };
+    let other_method = || async { ClassicError::post_only() };
     Router::new()
         .route("/sync", post(send::sync).fallback(other_method))
         .route("/async", post(send::r#async).fallback(other_method))

@@ -2,6 +2,7 @@
 
 use nexo::PoiId;
 use relay::WallMs;
+use serde::Deserialize;
 
 use crate::store::{CompanyCode, CredentialId, MerchantCode, Scope, StoreCode};
 
@@ -31,8 +32,9 @@ impl Level {
 }
 
 /// How the versioned paths of the POS Terminal Management API write booleans.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum V1Booleans {
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum V1Booleans {
     /// As `"true"` and `"false"`.
     Strings,
     /// As `true` and `false`.
