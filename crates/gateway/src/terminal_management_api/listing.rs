@@ -47,6 +47,7 @@ pub(super) async fn answer(mut pages: impl Pages) -> Result<Response, StoreError
 
 #[cfg(test)]
 mod tests {
+    use std::sync::Arc;
     use std::time::Duration;
 
     use axum::Router;
@@ -54,21 +55,25 @@ mod tests {
     use http_body_util::BodyExt as _;
     use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
     use tokio::net::{TcpListener, TcpStream};
+    use tokio::sync::Notify;
 
     use super::*;
 
-    /// So many pieces, and then the last one, or a failure.
+    /// So many pieces, and then the last one; or a failure, once it is asked for.
     struct Numbers {
         left: u32,
-        ends: bool,
+        fails: Option<Arc<Notify>>,
     }
 
     impl Pages for Numbers {
         async fn next(&mut self) -> Result<Piece, StoreError> {
-            match self.left {
-                0 if !self.ends => Err(StoreError::Closed),
-                0 => Ok(Piece { text: "end".into(), is_last: true }),
-                n => {
+            match (self.left, &self.fails) {
+                (0, Some(fails)) => {
+                    fails.notified().await;
+                    Err(StoreError::Closed)
+                }
+                (0, None) => Ok(Piece { text: "end".into(), is_last: true }),
+                (n, _) => {
                     self.left -= 1;
                     Ok(Piece { text: format!("{n},").into(), is_last: false })
                 }
@@ -79,28 +84,36 @@ mod tests {
     #[tokio::test]
     async fn all_pieces_come_in_order() {
         for (left, whole) in [(0, "end"), (3, "3,2,1,end")] {
-            let response = answer(Numbers { left, ends: true }).await.unwrap();
+            let response = answer(Numbers { left, fails: None }).await.unwrap();
             assert_eq!(response.headers()["content-type"], "application/json");
             assert_eq!(response.into_body().collect().await.unwrap().to_bytes(), whole);
         }
-        assert!(answer(Numbers { left: 0, ends: false }).await.is_err());
     }
 
     #[tokio::test]
     async fn a_failure_in_mid_list_breaks_the_connection_and_never_looks_complete() {
+        let fails = Arc::new(Notify::new());
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let address = listener.local_addr().unwrap();
-        let broken = get(|| async { answer(Numbers { left: 2, ends: false }).await.unwrap() });
+        let asked = fails.clone();
+        let broken = get(async move || answer(Numbers { left: 2, fails: Some(asked) }).await.unwrap());
         let server = tokio::spawn(async { axum::serve(listener, Router::new().route("/", broken)).await });
         let mut socket = TcpStream::connect(address).await.unwrap();
         socket.write_all(b"GET / HTTP/1.1\r\nHost: localhost\r\n\r\n").await.unwrap();
         let mut heard = Vec::new();
-        // The connection is ended by the server, though nobody asked for that.
-        let read = tokio::time::timeout(Duration::from_secs(20), socket.read_to_end(&mut heard)).await;
-        let _ = read.expect("the connection is broken off");
+        let read = async {
+            // What there is comes before the rest is there.
+            while !heard.windows(2).any(|bytes| bytes == b"1,") {
+                assert_ne!(socket.read_buf(&mut heard).await.unwrap(), 0, "it ended before it failed");
+            }
+            fails.notify_one();
+            // The connection is ended by the server, though nobody asked for that.
+            let _ = socket.read_to_end(&mut heard).await;
+        };
+        tokio::time::timeout(Duration::from_secs(20), read).await.expect("the connection is broken off");
         let heard = String::from_utf8(heard).unwrap();
-        assert!(heard.starts_with("HTTP/1.1 200") && heard.contains("chunked"), "{heard}");
-        assert!(heard.contains("1,") && !heard.contains("\r\n0\r\n"), "{heard}");
+        assert!(heard.starts_with("HTTP/1.1 200") && heard.contains("transfer-encoding: chunked"), "{heard}");
+        assert!(!heard.contains("\r\n0\r\n"), "{heard}");
         server.abort();
     }
 }

@@ -25,5 +25,7 @@ mod published_schemas;
 mod scripted_terminal;
 mod slow_clients;
 mod support;
+mod terminal_management;
+mod terminal_management_refusals;
 mod tls;
 mod unread_bodies;

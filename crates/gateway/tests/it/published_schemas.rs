@@ -9,6 +9,23 @@ use serde_json::Value;
 /// Checks that `value` is what the schema of this name says.
 #[track_caller]
 pub(crate) fn assert_fits(file: &str, schema: &str, value: &Value) {
+    assert_fits_with(Booleans::Real, file, schema, value);
+}
+
+/// The same where booleans are `"true"` and `"false"`, which the schema does not say.
+#[track_caller]
+pub(crate) fn assert_fits_with_texts(file: &str, schema: &str, value: &Value) {
+    assert_fits_with(Booleans::Texts, file, schema, value);
+}
+
+#[derive(Clone, Copy)]
+enum Booleans {
+    Real,
+    Texts,
+}
+
+#[track_caller]
+fn assert_fits_with(booleans: Booleans, file: &str, schema: &str, value: &Value) {
     static FOLDER: OnceLock<Option<PathBuf>> = OnceLock::new();
     let folder = FOLDER.get_or_init(|| {
         let folder = std::env::var_os("TILLGATE_OPENAPI_DIR").map(PathBuf::from);
@@ -24,15 +41,15 @@ pub(crate) fn assert_fits(file: &str, schema: &str, value: &Value) {
     let text = std::fs::read_to_string(&path).unwrap_or_else(|error| panic!("{}: {error}", path.display()));
     let document: Value = serde_json::from_str(&text).unwrap();
     let schemas = &document["components"]["schemas"];
-    check(schemas, &schemas[schema], value, schema);
+    check(booleans, schemas, &schemas[schema], value, schema);
 }
 
 /// The parts of JSON Schema that these documents use for what we answer. An unknown type fails.
 #[track_caller]
-fn check(schemas: &Value, schema: &Value, value: &Value, at: &str) {
+fn check(booleans: Booleans, schemas: &Value, schema: &Value, value: &Value, at: &str) {
     if let Some(reference) = schema["$ref"].as_str() {
         let name = reference.rsplit('/').next().unwrap();
-        return check(schemas, &schemas[name], value, at);
+        return check(booleans, schemas, &schemas[name], value, at);
     }
     if let Some(words) = schema["enum"].as_array() {
         assert!(words.contains(value), "{at}: {value} is none of {words:?}");
@@ -41,11 +58,14 @@ fn check(schemas: &Value, schema: &Value, value: &Value, at: &str) {
         "string" => assert!(value.is_string(), "{at}: expected a text, got {value}"),
         "integer" => assert!(value.is_i64() || value.is_u64(), "{at}: expected an integer, got {value}"),
         "number" => assert!(value.is_number(), "{at}: expected a number, got {value}"),
+        "boolean" if matches!(booleans, Booleans::Texts) => {
+            assert!(*value == "true" || *value == "false", "{at}: expected a text, got {value}");
+        }
         "boolean" => assert!(value.is_boolean(), "{at}: expected a boolean, got {value}"),
         "array" => {
             let items = value.as_array().unwrap_or_else(|| panic!("{at}: expected an array, got {value}"));
             for (n, item) in items.iter().enumerate() {
-                check(schemas, &schema["items"], item, &format!("{at}[{n}]"));
+                check(booleans, schemas, &schema["items"], item, &format!("{at}[{n}]"));
             }
         }
         "object" => {
@@ -56,8 +76,9 @@ fn check(schemas: &Value, schema: &Value, value: &Value, at: &str) {
             }
             for (name, value) in members {
                 let known = &schema["properties"][name];
-                assert!(!known.is_null(), "{at}: {name} is not in the schema");
-                check(schemas, known, value, &format!("{at}.{name}"));
+                let known = if known.is_null() { &schema["additionalProperties"] } else { known };
+                assert!(known.is_object(), "{at}: {name} is not in the schema");
+                check(booleans, schemas, known, value, &format!("{at}.{name}"));
             }
         }
         other => panic!("{at}: unknown type {other}"),
