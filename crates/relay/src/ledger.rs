@@ -191,7 +191,7 @@ pub enum EvidenceKind {
 pub enum FenceReason {
     /// A TransactionStatus was told `NotFound`.
     ToldNotFound,
-    /// A request was told that it did not reach the terminal, and no exchange could be recorded for it.
+    /// A request was told that it did not reach the terminal, or may not now, and no exchange could be recorded for it.
     ToldUnreachable,
 }
 

@@ -2,9 +2,10 @@
 //!
 //! The steps are those of the desk that the request is handed to (`relay::exchange`): *route* (is the terminal here, or
 //! absent), *admit* (on disk), *deliver* (written to one link, once), *reply* (the first of result, deadline, link lost).
-//! This module decides only who may ask.
+//! This module decides only who may ask, and whether the terminal may be asked ([`switches`]).
 
 mod places;
+mod switches;
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -18,7 +19,7 @@ use crate::access::Caller;
 use crate::fleet::Directory;
 use crate::ids;
 use crate::presence::Presence;
-use crate::store::{CompanyCode, StoreError};
+use crate::store::{CompanyCode, StoreError, Terminal};
 use places::Places;
 
 /// Takes requests of Sale systems to terminals.
@@ -75,20 +76,21 @@ impl Exchanges {
             tracing::info!(credential.id = %caller.credential, limit = "exchanges_per_key", "over a limit");
             return Err(NotTaken::TooMany);
         };
-        let standing = self.standing(caller, &request).await?;
+        let (standing, barred) = self.standing(caller, &request).await?;
         let who = ledger::Caller {
             company: caller.company.as_str().into(),
             credential: caller.credential.as_str().into(),
         };
         let terms = Terms { reply, asks: Asks::Anybody, wait, hold: place.clone() };
-        let heard = self.call(who, standing, request, terms).await;
+        let heard = self.call(who, standing, barred, request, terms).await;
         drop(place);
         Ok(heard)
     }
 
     /// Sends a request that the gateway has of itself, about a terminal that it knows to be this company's, as `origin`: a
     /// credential's name, or another word for the ledger. It is not counted among anybody's requests, so that what was begun
-    /// can be brought to its end however many wait; who sends has to hold back by himself. What it asks about are requests of the
+    /// can be brought to its end however many wait; who sends has to hold back by himself. No switch bars it, for it settles what
+    /// ran before that was off. What it asks about are requests of the
     /// gateway's own, so that a ServiceID without a record is one that was never sent ([`Asks::LedgerAlone`]).
     ///
     /// Cancel safe, as [`send`](Self::send) is.
@@ -101,13 +103,14 @@ impl Exchanges {
     ) -> Heard {
         let who = ledger::Caller { company: company.as_str().into(), credential: origin.into() };
         let terms = Terms { reply: ReplyMode::Sync, asks: Asks::LedgerAlone, wait, hold: Arc::new(()) };
-        self.call(who, Standing::Known, request, terms).await.1
+        self.call(who, Standing::Known, None, request, terms).await.1
     }
 
     async fn call(
         &self,
         caller: ledger::Caller,
         standing: Standing,
+        barred: Option<String>,
         request: Request,
         terms: Terms,
     ) -> (CallId, Heard) {
@@ -134,18 +137,24 @@ impl Exchanges {
             hold: terms.hold,
             request,
         };
-        (id, self.presence.call(standing, call).await)
+        (id, self.presence.call(standing, barred.as_deref(), call).await)
     }
 
-    /// Another company's terminal does not exist; one of another merchant account is out of scope.
-    async fn standing(&self, caller: &Caller, request: &Request) -> Result<Standing, NotTaken> {
-        let Some(terminal) = self.directory.terminal(&request.header().poi_id).await? else {
-            return Ok(Standing::Unknown);
-        };
-        if terminal.company != caller.company {
-            return Ok(Standing::Unknown);
+    /// Another company's terminal does not exist, nor does a retired one; one of another merchant account is out of scope. And
+    /// why the terminal may not be asked for this now, if it may not.
+    async fn standing(
+        &self,
+        caller: &Caller,
+        request: &Request,
+    ) -> Result<(Standing, Option<String>), NotTaken> {
+        let terminal = self.directory.terminal(&request.header().poi_id).await?;
+        let is_there =
+            |terminal: &Arc<Terminal>| terminal.company == caller.company && terminal.retired.is_none();
+        match terminal.filter(is_there) {
+            None => Ok((Standing::Unknown, None)),
+            Some(terminal) if !caller.may_use_place(&terminal.place) => Err(NotTaken::OutOfScope),
+            Some(terminal) => Ok((Standing::Known, switches::barred(&terminal, &request.header().category))),
         }
-        if caller.may_use_place(&terminal.place) { Ok(Standing::Known) } else { Err(NotTaken::OutOfScope) }
     }
 }
 

@@ -186,14 +186,22 @@ impl Presence {
     }
 
     /// Hands a call to its terminal's desk and waits for the answer. The caller may go away at any time: the exchange
-    /// goes on without it (E12).
-    pub(crate) async fn call(self: &Arc<Self>, standing: Standing, call: Call) -> Heard {
+    /// goes on without it (E12). With `barred` the call is told why it may not be sent, unless it was sent before.
+    pub(crate) async fn call(
+        self: &Arc<Self>,
+        standing: Standing,
+        barred: Option<&str>,
+        call: Call,
+    ) -> Heard {
         let (sender, receiver) = oneshot::channel();
         let id = call.id;
         let poi = call.request.header().poi_id.clone();
         let start = |inner: &mut Inner, now| {
             inner.calls.push((id, sender));
-            inner.desk.handle_call(now, call);
+            match barred {
+                None => inner.desk.handle_call(now, call),
+                Some(why) => inner.desk.handle_barred(now, call, why),
+            }
         };
         let counter = match standing {
             Standing::Known => self.with_desk(&poi, start),

@@ -51,7 +51,7 @@ impl Desk {
             && self.hellos.is_empty()
             && !self.may_record_absence(now, &new)
         {
-            return self.look_for_own(now, new, call.caller.company, vec![waiter]);
+            return self.look_for_own(now, new, call.caller.company, vec![waiter], None);
         }
         self.exchanges.push(Exchange {
             message: call.request.bytes().clone(),
@@ -88,7 +88,7 @@ impl Desk {
             && self.standing == Standing::Known
     }
 
-    fn record_of(&self, now: Now, call: &Call) -> Record {
+    pub(super) fn record_of(&self, now: Now, call: &Call) -> Record {
         let header = call.request.header();
         Record {
             exchange: call.exchange.clone(),
@@ -128,7 +128,7 @@ impl Desk {
             Outcome::NeverReached
         } else {
             let x = self.exchanges.remove(index);
-            return self.look_for_own(now, x.record, x.caller.company, x.waiters);
+            return self.look_for_own(now, x.record, x.caller.company, x.waiters, None);
         };
         let x = &mut self.exchanges[index];
         // What never leaves the gateway ends with its call: nobody hears `ok`.
@@ -505,7 +505,7 @@ fn clash(record: &Record, new: &Record, condition: ErrorCondition) -> Answer {
 pub(super) fn fenced(reason: FenceReason) -> Answer {
     let why = match reason {
         FenceReason::ToldNotFound => "a TransactionStatus was answered NotFound for it",
-        FenceReason::ToldUnreachable => "it was already answered as not delivered",
+        FenceReason::ToldUnreachable => "it was already answered as not delivered or not allowed",
     };
     Answer::Failure {
         condition: ErrorCondition::NOT_ALLOWED,

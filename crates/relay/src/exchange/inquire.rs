@@ -75,14 +75,15 @@ pub(super) struct Inquiry {
 
 #[derive(Clone, Debug)]
 enum Kind {
-    /// A request to an absent terminal that is not written down: is its ServiceID taken?
-    Own { new: Record, company: Box<str> },
+    /// A request that goes to no link and is not written down: is its ServiceID taken? `barred` says why it may not go; else
+    /// its terminal is absent.
+    Own { new: Record, company: Box<str>, barred: Option<Box<str>> },
     /// A TransactionStatus that the ledger may answer: what does it know?
     Status(Box<StatusQuestion>),
     /// NotFound is to be told, once its fence is on disk; `then` is what is told with it.
     Fence { reference: Reference, then: Answer },
-    /// A request that was never recorded is told that it did not reach a terminal, once its fence is on disk.
-    Close { category: MessageCategory },
+    /// A request that was never recorded is told that it did not reach a terminal, or may not, once its fence is on disk.
+    Close { category: MessageCategory, barred: Option<Box<str>> },
     /// A call that does not wait for the end has joined this delivery, for which no webhook was owed: it is from here on
     /// (E22).
     Owe { delivery: DeliveryId, new: Record, company: Box<str> },
@@ -193,10 +194,18 @@ impl Desk {
         }
     }
 
-    /// A request to an absent terminal whose absence is not written down: it is told so unless its ServiceID is taken.
-    pub(super) fn look_for_own(&mut self, now: Now, new: Record, company: Box<str>, waiters: Vec<Waiter>) {
+    /// A request to an absent terminal whose absence is not written down, or one that is barred for a reason: it is told so
+    /// unless its ServiceID is taken.
+    pub(super) fn look_for_own(
+        &mut self,
+        now: Now,
+        new: Record,
+        company: Box<str>,
+        waiters: Vec<Waiter>,
+        barred: Option<Box<str>>,
+    ) {
         let op = Op::Look { keys: vec![new.key.clone()], company: company.clone(), at: now.wall };
-        self.inquire(now, waiters, Kind::Own { new, company }, op);
+        self.inquire(now, waiters, Kind::Own { new, company, barred }, op);
     }
 
     /// The terminal answered NotFound: the ServiceID is closed first (E16).
@@ -264,8 +273,9 @@ impl Desk {
             return; // Every POS has hung up.
         }
         match (kind, reply) {
-            (Kind::Own { new, company }, Ok(Reply::Records { records, fence })) => {
-                self.own_found(now, new, &company, waiters, records.into_iter().next(), fence);
+            (Kind::Own { new, company, barred }, Ok(Reply::Records { records, fence })) => {
+                let found = (records.into_iter().next(), fence);
+                self.own_found(now, new, &company, waiters, found, barred);
             }
             (Kind::Status(question), Ok(Reply::Records { records, fence })) => {
                 self.status_found(now, *question, waiters, records, fence);
@@ -291,8 +301,13 @@ impl Desk {
                     None => self.tell_all(waiters, &Answer::TryAgain, None),
                 }
             }
-            (Kind::Close { category }, Ok(_)) => {
+            (Kind::Close { category, barred: None }, Ok(_)) => {
                 let answer = self.absent_answer(now, &category);
+                self.tell_all(waiters, &answer, None);
+            }
+            // If a copy of it was let through in between, that one's end is told to who repeats it.
+            (Kind::Close { category, barred: Some(why) }, Ok(Reply::Done)) => {
+                let answer = self.barred_answer(now, &category, why);
                 self.tell_all(waiters, &answer, None);
             }
             _ => self.tell_all(waiters, &Answer::TryAgain, None),
@@ -325,8 +340,8 @@ impl Desk {
         new: Record,
         company: &str,
         waiters: Vec<Waiter>,
-        record: Option<Record>,
-        fence: Option<FenceReason>,
+        (record, fence): (Option<Record>, Option<FenceReason>),
+        barred: Option<Box<str>>,
     ) {
         // A fence for a terminal that nobody knows is its own earlier answer, which it gets again.
         if let (Some(reason), Standing::Known) = (fence, self.standing) {
@@ -339,14 +354,18 @@ impl Desk {
             }
         }
         let never_ran = !self.facts.is_recovering(now.wall);
-        if self.standing == Standing::Unknown && is_repeatable(&new.category) && fence.is_none() && never_ran
-        {
-            // The terminal may be added in a moment, and an older copy of this request may still be under way (E7).
+        let may_go_later = self.standing == Standing::Unknown || barred.is_some();
+        if may_go_later && is_repeatable(&new.category) && fence.is_none() && never_ran {
+            // The terminal may be added or switched on in a moment, and an older copy of this request may still be under way
+            // (E7).
             let reason = FenceReason::ToldUnreachable;
             let op = Op::Fence { key: new.key, company: company.into(), reason, at: now.wall };
-            return self.inquire(now, waiters, Kind::Close { category: new.category }, op);
+            return self.inquire(now, waiters, Kind::Close { category: new.category, barred }, op);
         }
-        let answer = self.absent_answer(now, &new.category);
+        let answer = match barred {
+            Some(why) => self.barred_answer(now, &new.category, why),
+            None => self.absent_answer(now, &new.category),
+        };
         self.tell_all(waiters, &answer, None);
     }
 

@@ -13,6 +13,7 @@
 //! - what a link says counts only while it is the present one (E14).
 
 mod admit;
+mod barred;
 mod changes;
 mod deliver;
 mod hello;

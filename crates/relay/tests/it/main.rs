@@ -17,6 +17,8 @@ mod admission;
 #[cfg(test)]
 mod answering;
 #[cfg(test)]
+mod barred;
+#[cfg(test)]
 mod changes;
 #[cfg(test)]
 mod delivery;

@@ -114,6 +114,8 @@ pub(crate) struct Pair {
     /// Every delivery that was handed to a socket.
     pub(crate) written: Vec<DeliveryId>,
     pub(crate) facts: LedgerFacts,
+    /// Its Terminal API is: payments may not be sent to it, and questions about them may.
+    pub(crate) switched_off: bool,
     money: VecDeque<(OpId, Op)>,
     rest: VecDeque<(OpId, Op)>,
     /// Ops of gateways that are no more.
@@ -165,6 +167,7 @@ impl Pair {
             checked: Vec::new(),
             written: Vec::new(),
             facts,
+            switched_off: false,
             money: VecDeque::new(),
             rest: VecDeque::new(),
             zombies: VecDeque::new(),
@@ -242,7 +245,10 @@ impl Pair {
             exchange: None,
         };
         self.calls.insert(id, asked);
-        self.gateway.handle_call(self.now, call);
+        match self.switched_off && !["TransactionStatus", "Abort"].contains(&ask.category) {
+            true => self.gateway.handle_barred(self.now, call, "It is switched off."),
+            false => self.gateway.handle_call(self.now, call),
+        }
         self.settle_effects();
         id
     }

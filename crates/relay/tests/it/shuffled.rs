@@ -157,6 +157,8 @@ fn condition(message: &bytes::Bytes) -> Option<ErrorCondition> {
 enum Step {
     /// A till does what it has to do next.
     Till(usize),
+    /// The terminal is switched off, or on again.
+    Switch,
     /// A till's network sends its request once more.
     Copy(usize),
     /// The same, by a till that does not wait for the end.
@@ -268,6 +270,7 @@ fn step() -> impl Strategy<Value = Step> {
         1 => Just(Step::BoardAgain),
         2 => Just(Step::Maintain),
         1 => Just(Step::Duplicate),
+        1 => Just(Step::Switch),
         1 => (0..3usize).prop_map(Step::Contradict),
         1 => (1..40u64).prop_map(Step::Misfit),
         2 => Just(Step::CloseDown),
@@ -284,6 +287,7 @@ fn take(pair: &mut Pair, tills: &mut [Till; 2], step: &Step) {
     let socket = |back: usize| last.checked_sub(back).filter(|_| !pair.sockets.is_empty());
     match step {
         Step::Till(till) => tills[*till].go_on(pair),
+        Step::Switch => pair.switched_off = !pair.switched_off,
         Step::Copy(till) => {
             if let Some(ask) = &tills[*till].ask {
                 pair.send(ask);
@@ -458,6 +462,7 @@ fn run(steps: &[Step], kinds: u64, wait_seconds: u64) {
         assert!(asked.answer.is_some() || asked.hung_up || asked.lost, "{asked:?} is not answered");
     }
     // And all is well: a sale is a sale.
+    pair.switched_off = false;
     let last = pair.send(&money("Payment", "LAST", "last"));
     pair.drive();
     assert!(matches!(&pair.answer(last), Some(Answer::Response(message)) if condition(message).is_none()));
