@@ -7,10 +7,10 @@ use std::time::Duration;
 use anyhow::{Context as _, bail};
 use clap::{Args, ValueEnum};
 use nexo::PoiId;
-use relay::DeliveryId;
 use relay::terminal::{Execution, ExecutionKind};
+use relay::{DeliveryId, Settings};
 use tokio::sync::watch;
-use virtual_terminal::{Actions, Config, Dialect, Habit, Secret, StartError, State, VirtualTerminal};
+use virtual_terminal::{Actions, Config, Dialect, Habit, Notice, Secret, StartError, State, VirtualTerminal};
 
 use crate::connection::with_scheme;
 use crate::nexo_key::NexoKey;
@@ -157,6 +157,7 @@ impl Terminal {
             error => anyhow::Error::from(error),
         })?;
         let (mut state, mut executions) = (handle.state(), handle.executions());
+        let mut notices = handle.notices();
         state.mark_changed();
         loop {
             tokio::select! {
@@ -179,6 +180,11 @@ impl Terminal {
                 changed = executions.changed() => {
                     changed.context("the terminal has ended by itself")?;
                     tell(&poi, speaks_actions, &mut executions, &mut told);
+                }
+                notice = notices.recv() => {
+                    if let Ok(notice) = notice {
+                        announce(&poi, &notice);
+                    }
                 }
                 () = signals.next() => break,
             }
@@ -212,6 +218,10 @@ fn say(poi: &PoiId, state: &State) {
         State::Waiting { why } => {
             format!("{}: {why}; tries again", paint::stdout("not connected", paint::YELLOW))
         }
+        State::SwitchedOff => format!(
+            "{}: WebSockets are switched off for it. It asks by maintenance every 5 min at most, and connects when they are on",
+            paint::stdout("not connected", paint::YELLOW)
+        ),
         State::Stopped { why } => format!("{}: {why}", paint::stdout("stopped", paint::RED)),
         State::Replaced { winner: Some(winner) } => format!(
             "{}: process {winner} is {poi} now. Only one may be; end that one, or use another POIID",
@@ -223,6 +233,38 @@ fn say(poi: &PoiId, state: &State) {
         ),
     };
     println!("{}  {poi}  {text}", clock::time_of_day());
+}
+
+/// Says what the fleet has changed.
+fn announce(poi: &PoiId, notice: &Notice) {
+    let text = match notice {
+        Notice::Settings(settings) => settings_line(settings),
+        Notice::Moved { merchant_account, store: Some(store) } => {
+            format!("stands in store {store} of {merchant_account} now")
+        }
+        Notice::Moved { merchant_account, store: None } => format!("stands at {merchant_account} now"),
+        Notice::RemovesConfig { waits: true } => {
+            "is being moved: finishes what runs, then removes its configuration".to_owned()
+        }
+        Notice::RemovesConfig { waits: false } => "is being moved: removes its configuration".to_owned(),
+        Notice::ConfigRemoved => "configuration removed; waits for the new one".to_owned(),
+        Notice::NewToken => "has a new token, and forgets the old one".to_owned(),
+    };
+    println!("{}  {poi}  {text}", clock::time_of_day());
+}
+
+fn settings_line(settings: &Settings) -> String {
+    let switch = |on| if on { "on" } else { "off" };
+    let label = match &settings.display_label {
+        Some(label) => format!("label {label:?}"),
+        None => "no label".to_owned(),
+    };
+    format!(
+        "settings {}: {label}, WebSockets {}, Terminal API {}",
+        settings.revision,
+        switch(settings.web_sockets_enabled),
+        switch(settings.terminal_api_enabled)
+    )
 }
 
 /// Says what was done with money since `told`, the last delivery that it was said of.

@@ -375,7 +375,7 @@ impl World {
                 self.dial(number, &request, CALL_MAX);
             }
             Action::Show(State::Stopped { .. } | State::Replaced { .. }) => self.help(site),
-            Action::Show(_) => {}
+            Action::Show(_) | Action::Tell(_) => {}
         }
     }
 

@@ -38,9 +38,11 @@ const ACQUIRER_ID: u64 = 1;
 #[derive(Debug)]
 pub(crate) struct Device {
     pub(crate) facts: DeviceFacts,
-    /// Where the terminal stands; from boarding or the latest `welcome`.
+    /// Where the terminal stands; from boarding, the latest `welcome` or `settings`.
     pub(crate) merchant_account: String,
     pub(crate) store: Option<String>,
+    /// Not between the removal of its configuration and the next one.
+    pub(crate) is_configured: bool,
     pub(crate) firmware_version: String,
     /// How long a cardholder takes to present a card.
     pub(crate) cardholder: Duration,
@@ -81,6 +83,7 @@ impl Device {
             facts,
             merchant_account: String::new(),
             store: None,
+            is_configured: true,
             firmware_version,
             cardholder,
             waiting: None,
@@ -104,6 +107,10 @@ impl Device {
             }
         };
         let category = &request.header().category;
+        if !self.is_configured {
+            let text = "This terminal is being moved to another merchant or store: it has no configuration.";
+            return Some(refused(delivery, &request, ErrorCondition::NOT_ALLOWED, text, now));
+        }
         if *category == MessageCategory::PAYMENT {
             match request.payload::<PaymentRequest>() {
                 Ok(payment) if !is_ordinary(&payment) => {}

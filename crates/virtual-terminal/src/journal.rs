@@ -65,6 +65,10 @@ pub fn executions(dir: &Path) -> Result<Vec<Execution>, JournalError> {
         Record::Journal { .. }
         | Record::Boarded { .. }
         | Record::Placed { .. }
+        | Record::Settings(_)
+        | Record::RemoveConfig { .. }
+        | Record::ConfigRemoved { .. }
+        | Record::RemovalOver
         | Record::Actions
         | Record::Asked { .. } => None,
     });

@@ -28,8 +28,8 @@ pub use config::{Config, DeviceFacts, Network, Platform};
 pub use http::HttpError;
 pub use journal::{JournalError, executions};
 pub use machine::{
-    Action, Boarded, CallError, Machine, MaintenanceAnswer, Record, RecordedResult, Refusal, Report,
-    ReportedResult, RestoreError, Setup, State,
+    Action, Boarded, CallError, Machine, MaintenanceAnswer, Notice, Record, RecordedResult, Refusal,
+    RemoveConfig, Report, ReportedResult, RestoreError, Setup, State,
 };
 pub use names::NoRandomness;
 pub use run::{Handle, StartError, VirtualTerminal};

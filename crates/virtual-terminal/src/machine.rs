@@ -8,6 +8,7 @@
 
 mod calls;
 mod dialect;
+mod fleet;
 mod net;
 mod record;
 mod state;
@@ -30,12 +31,15 @@ use crate::device::{Device, Finish};
 use crate::random::Random;
 use crate::secret::Secret;
 
+use fleet::{Fleet, Removal};
 use net::Net;
 use upkeep::Upkeep;
 
-pub use calls::{Boarded, CallError, MaintenanceAnswer, RecordedResult, Refusal, Report, ReportedResult};
+pub use calls::{
+    Boarded, CallError, MaintenanceAnswer, RecordedResult, Refusal, RemoveConfig, Report, ReportedResult,
+};
 pub use record::Record;
-pub use state::State;
+pub use state::{Notice, State};
 
 /// How long a terminal that is to stop may take to store what it knows.
 const STOP_TIMEOUT: Duration = Duration::from_secs(5);
@@ -112,6 +116,8 @@ pub enum Action {
     },
     /// Show what the terminal is doing; the same as [`Machine::state`].
     Show(State),
+    /// Tell people that this has happened.
+    Tell(Notice),
 }
 
 /// A journal and what was given do not make a terminal.
@@ -146,6 +152,11 @@ pub struct Machine {
     backoff: Backoff,
     upkeep: Upkeep,
     settings: Settings,
+    fleet: Fleet,
+    /// WebSockets are switched off for this terminal, by what a refusal, a close or its settings said.
+    switched_off: bool,
+    /// Maintenance said that they are on, and no link has been welcomed since.
+    told_on: bool,
     /// The token opens no link any more. It is kept until there is another: it still hands in results, and a journal
     /// without its token would be a new terminal's (T1).
     must_board: bool,
@@ -208,6 +219,8 @@ impl Machine {
             journal_id,
             token: None,
             place: (String::new(), None),
+            settings: Settings::default(),
+            removal: None,
             entries: Vec::new(),
             asked: BTreeMap::new(),
         };
@@ -233,7 +246,7 @@ impl Machine {
     }
 
     fn with(now: Now, setup: Setup, contents: Contents) -> Machine {
-        let Contents { journal_id, token, place, entries, asked } = contents;
+        let Contents { journal_id, token, place, settings, removal, entries, asked } = contents;
         let (token, actions) = match setup.dialect {
             Dialect::Link => (token, None),
             Dialect::Actions(Actions { key, habit }) => (Some(key), Some(Adapter::new(habit, asked))),
@@ -256,7 +269,10 @@ impl Machine {
             net: Net::Resting { until: Some(now.mono) },
             backoff: Backoff::new(),
             upkeep: Upkeep::due(now),
-            settings: Settings::default(),
+            fleet: Fleet::restore(&settings, removal),
+            settings,
+            switched_off: false,
+            told_on: false,
             must_board: false,
             stopping: None,
             state: State::Connecting,
@@ -264,6 +280,7 @@ impl Machine {
             now,
             orders: VecDeque::new(),
         };
+        machine.now_restored(now);
         if machine.identity.token.is_some() {
             machine.rewrite();
         }
@@ -278,7 +295,12 @@ impl Machine {
             }
             if let Some(effect) = self.terminal.poll_effect() {
                 self.take_up(effect);
-            } else if let Net::Linked { end, .. } = &mut self.net {
+                continue;
+            }
+            if self.go_on_removing() {
+                continue;
+            }
+            if let Net::Linked { end, .. } = &mut self.net {
                 match end.poll_action()? {
                     LinkAction::Ping if self.actions.is_some() => {
                         return Some(Action::Send(FromClient::Ping.encode()));
@@ -325,6 +347,7 @@ impl Machine {
         if let Some(entry) = self.disk.set_stored(seq) {
             self.terminal.handle_stored(now, entry);
         }
+        self.go_on_behind();
     }
 
     /// The journal can't be written, and will not be any more: the link goes as the terminal asks for it, everything else
@@ -383,9 +406,16 @@ impl Machine {
                 };
                 records.extend(adapter.names().map(asked));
             }
-            None => records.extend(self.identity.token.clone().map(|token| Record::Boarded { token })),
+            None => {
+                let token = self.fleet.new_token().or(self.identity.token.as_ref());
+                records.extend(token.map(|token| Record::Boarded { token: token.clone() }));
+            }
         }
         records.push(self.placed());
+        if self.settings != Settings::default() {
+            records.push(Record::Settings(self.settings.clone()));
+        }
+        records.extend(self.fleet.record());
         records.extend(self.terminal.snapshot().into_iter().map(Record::Entry));
         records
     }
@@ -483,6 +513,8 @@ struct Contents {
     token: Option<Secret>,
     /// Merchant account and store.
     place: (String, Option<String>),
+    settings: Settings,
+    removal: Option<Removal>,
     entries: Vec<JournalEntry>,
     /// What the Actions dialect calls deliveries.
     asked: BTreeMap<DeliveryId, Asked>,
@@ -499,6 +531,8 @@ impl Contents {
             journal_id: fresh.clone(),
             token: None,
             place: (String::new(), None),
+            settings: Settings::default(),
+            removal: None,
             entries: Vec::new(),
             asked: BTreeMap::new(),
         };
@@ -517,6 +551,14 @@ impl Contents {
                 }
                 Record::Boarded { token } => contents.token = Some(token),
                 Record::Placed { merchant_account, store } => contents.place = (merchant_account, store),
+                Record::Settings(settings) => contents.settings = settings,
+                Record::RemoveConfig { change_id } => contents.removal = Some(Removal::asked(change_id)),
+                Record::ConfigRemoved { change_id } => {
+                    contents.removal = Some(Removal::done(change_id));
+                    contents.place = (String::new(), None);
+                    contents.settings = fleet::without_config(&contents.settings);
+                }
+                Record::RemovalOver => contents.removal = None,
                 Record::Actions => {}
                 Record::Asked { delivery, name } => {
                     contents.asked.insert(delivery, name);

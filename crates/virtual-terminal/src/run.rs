@@ -5,7 +5,7 @@ use std::path::PathBuf;
 use nexo::PoiId;
 use relay::terminal::{Execution, ExecutionKind};
 use relay::{JournalId, ProcessId};
-use tokio::sync::{mpsc, watch};
+use tokio::sync::{broadcast, mpsc, watch};
 use tokio::task::JoinHandle;
 use tracing::Instrument;
 
@@ -13,10 +13,13 @@ use crate::clock::Clock;
 use crate::config::Config;
 use crate::http::{Http, HttpError};
 use crate::journal::{Journal, JournalError};
-use crate::machine::{Machine, RestoreError, Setup, State};
+use crate::machine::{Machine, Notice, RestoreError, Setup, State};
 use crate::names::{self, NoRandomness};
 use crate::shell::{Command, Shell, Shown};
 use crate::writer::Writer;
+
+/// Notices that wait for whoever looks; a move makes three.
+const NOTICES_MAX: usize = 32;
 
 /// A payment terminal in software.
 #[derive(Debug)]
@@ -58,6 +61,7 @@ pub struct Handle {
     state: watch::Receiver<State>,
     busy: watch::Receiver<bool>,
     executions: watch::Receiver<Vec<Execution>>,
+    notices: broadcast::Sender<Notice>,
     commands: mpsc::Sender<Command>,
     task: JoinHandle<()>,
 }
@@ -102,13 +106,21 @@ impl VirtualTerminal {
         let (state, state_seen) = watch::channel(machine.state().clone());
         let (busy, busy_seen) = watch::channel(false);
         let (executions, executions_seen) = watch::channel(Vec::new());
+        let (notices, _) = broadcast::channel(NOTICES_MAX);
         // One is enough: whoever sends a second one waits for the same end.
         let (commands, orders) = mpsc::channel(1);
         let span = tracing::info_span!("terminal", poi.id = %config.poi_id);
-        let shown = Shown { state, busy, executions };
+        let shown = Shown { state, busy, executions, notices: notices.clone() };
         let shell = Shell::new(config.poi_id, machine, Writer::new(journal), http, clock, shown);
         let task = tokio::spawn(shell.run(orders).instrument(span));
-        Ok(Handle { state: state_seen, busy: busy_seen, executions: executions_seen, commands, task })
+        Ok(Handle {
+            state: state_seen,
+            busy: busy_seen,
+            executions: executions_seen,
+            notices,
+            commands,
+            task,
+        })
     }
 }
 
@@ -132,6 +144,11 @@ impl Handle {
     /// Everything that was done with money in the last 48 h, as it changes.
     pub fn executions(&self) -> watch::Receiver<Vec<Execution>> {
         self.executions.clone()
+    }
+
+    /// What happens to it from here on, for people; whoever doesn't look misses the oldest.
+    pub fn notices(&self) -> broadcast::Receiver<Notice> {
+        self.notices.subscribe()
     }
 
     /// Ends the terminal in good order: what runs is cancelled if it can be, results are stored, the link is closed

@@ -6,11 +6,11 @@ use std::pin::Pin;
 use nexo::PoiId;
 use relay::CloseReason;
 use relay::terminal::Execution;
-use tokio::sync::{mpsc, watch};
+use tokio::sync::{broadcast, mpsc, watch};
 
 use crate::clock::Clock;
 use crate::http::Http;
-use crate::machine::{Action, Boarded, CallError, Machine, MaintenanceAnswer, State};
+use crate::machine::{Action, Boarded, CallError, Machine, MaintenanceAnswer, Notice, State};
 use crate::socket::{Incoming, Socket};
 use crate::writer::{Writer, Written};
 
@@ -42,6 +42,7 @@ pub(crate) struct Shown {
     /// A request runs, so that others are answered *busy*.
     pub(crate) busy: watch::Sender<bool>,
     pub(crate) executions: watch::Sender<Vec<Execution>>,
+    pub(crate) notices: broadcast::Sender<Notice>,
 }
 
 enum Link {
@@ -197,6 +198,10 @@ impl Shell {
             }
             Action::Show(state) => {
                 self.shown.state.send_replace(state);
+            }
+            Action::Tell(notice) => {
+                // Nobody has to look.
+                let _ = self.shown.notices.send(notice);
             }
         }
     }

@@ -15,8 +15,11 @@ pub enum Reconnect {
     Backoff,
     /// Connect after a long delay: a quick one would meet the same refusal.
     Slowly,
-    /// Call maintenance every five minutes until it says otherwise.
+    /// WebSockets are switched off: call maintenance every five minutes until it says otherwise.
     Maintenance,
+    /// The terminal is in inventory, and its token has ended: hand the results in by maintenance, and wait for a person to assign and
+    /// board it.
+    NotInStore,
     /// Hand the results in by maintenance, then board with a new code.
     BoardAgain,
     /// Another process is this terminal now: show it, and leave it alone.
@@ -29,7 +32,8 @@ impl Reconnect {
         match reason {
             Some(CloseReason::Silent | CloseReason::Draining) => Reconnect::AtOnce,
             Some(CloseReason::Protocol(_)) => Reconnect::Slowly,
-            Some(CloseReason::WebSocketsDisabled | CloseReason::NotInStore) => Reconnect::Maintenance,
+            Some(CloseReason::WebSocketsDisabled) => Reconnect::Maintenance,
+            Some(CloseReason::NotInStore) => Reconnect::NotInStore,
             Some(CloseReason::BoardAgain) => Reconnect::BoardAgain,
             // Of two links of one process this is the one that it gave up.
             Some(CloseReason::Replaced { winner }) if winner == own => Reconnect::Backoff,
@@ -45,7 +49,8 @@ impl Reconnect {
     pub fn after_refusal(status: u16, code: Option<&str>) -> Reconnect {
         match (status, code) {
             (401, _) | (403, Some("board-again")) => Reconnect::BoardAgain,
-            (403, Some("websockets-disabled" | "not-in-store")) => Reconnect::Maintenance,
+            (403, Some("websockets-disabled")) => Reconnect::Maintenance,
+            (403, Some("not-in-store")) => Reconnect::NotInStore,
             (408 | 429 | 500..=599, _) => Reconnect::Backoff,
             (_, _) => Reconnect::Slowly,
         }
@@ -107,8 +112,9 @@ impl Backoff {
                 self.failures = self.failures.saturating_add(1);
                 Self::SLOWLY / 2 + part(Self::SLOWLY / 2, random)
             }
-            Reconnect::Maintenance => Self::MAINTENANCE - part(Self::MAINTENANCE / 10, random),
-            Reconnect::BoardAgain | Reconnect::Stop => return None,
+            Reconnect::Maintenance | Reconnect::NotInStore | Reconnect::BoardAgain | Reconnect::Stop => {
+                return None;
+            }
         };
         Some(asked + delay)
     }
@@ -139,7 +145,7 @@ mod tests {
         assert_eq!(after(1009, ""), Reconnect::Backoff);
         assert_eq!(after(4400, "stale hello"), Reconnect::Slowly);
         assert_eq!(after(4403, "board-again"), Reconnect::BoardAgain);
-        assert_eq!(after(4403, "not-in-store"), Reconnect::Maintenance);
+        assert_eq!(after(4403, "not-in-store"), Reconnect::NotInStore);
         assert_eq!(after(4403, "websockets-disabled"), Reconnect::Maintenance);
         assert_eq!(after(4408, ""), Reconnect::AtOnce);
         assert_eq!(after(4409, "p_own"), Reconnect::Backoff);
@@ -153,6 +159,7 @@ mod tests {
         assert_eq!(Reconnect::after_refusal(401, None), Reconnect::BoardAgain);
         assert_eq!(Reconnect::after_refusal(403, Some("board-again")), Reconnect::BoardAgain);
         assert_eq!(Reconnect::after_refusal(403, Some("websockets-disabled")), Reconnect::Maintenance);
+        assert_eq!(Reconnect::after_refusal(403, Some("not-in-store")), Reconnect::NotInStore);
         assert_eq!(Reconnect::after_refusal(403, None), Reconnect::Slowly);
         assert_eq!(Reconnect::after_refusal(404, None), Reconnect::Slowly);
         assert_eq!(Reconnect::after_refusal(429, None), Reconnect::Backoff);

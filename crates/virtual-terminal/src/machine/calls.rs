@@ -4,7 +4,7 @@ use std::fmt;
 use std::time::Duration;
 
 use relay::terminal::Outcome;
-use relay::{DeliveryId, JournalId, ProcessId, Settings, Telemetry};
+use relay::{ChangeId, DeliveryId, JournalId, Placement, ProcessId, Settings, Telemetry};
 use serde::{Deserialize, Serialize, Serializer};
 use serde_json::value::RawValue;
 
@@ -89,6 +89,9 @@ pub struct Report {
     /// The settings that are in force here; none before there were any.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub applied_revision: Option<u64>,
+    /// The change for which the configuration was removed.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub config_removed: Option<ChangeId>,
 }
 
 /// A result that is handed in by maintenance.
@@ -150,12 +153,26 @@ pub struct MaintenanceAnswer {
     /// The results that are on the gateway's disk now.
     #[serde(default)]
     pub recorded: Vec<RecordedResult>,
-    /// The settings in force, if they are others than those that were reported.
+    /// The settings in force; none for a token that has ended.
     #[serde(default)]
     pub settings: Option<Settings>,
+    /// Where the terminal stands.
+    #[serde(default)]
+    pub terminal: Option<Placement>,
+    /// The terminal is being moved elsewhere.
+    #[serde(default)]
+    pub remove_config: Option<RemoveConfig>,
     /// When the gateway wants to be called next.
     #[serde(default)]
     pub next_call_seconds: Option<u32>,
+}
+
+/// The terminal is to remove its configuration.
+#[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct RemoveConfig {
+    /// For which change.
+    pub change_id: ChangeId,
 }
 
 /// A result that is on the gateway's disk.

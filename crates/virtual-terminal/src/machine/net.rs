@@ -50,6 +50,8 @@ impl Machine {
             Ok(Boarded { token, merchant_account, store }) => {
                 tracing::info!(merchant_account, store, "boarded");
                 self.identity.token = Some(token);
+                self.fleet.begin_anew();
+                self.device.is_configured = true;
                 self.must_board = false;
                 // It works once.
                 self.identity.boarding_code = None;
@@ -127,9 +129,9 @@ impl Machine {
                 }
                 self.terminal.handle_recorded(now, &delivery);
             }
-            Ok(ToTerminal::Settings(_) | ToTerminal::RemoveConfig(_) | ToTerminal::NewToken(_)) => {
-                tracing::debug!("ignored a change of the fleet");
-            }
+            Ok(ToTerminal::Settings(changed)) => self.handle_settings(*changed),
+            Ok(ToTerminal::RemoveConfig(change)) => self.handle_remove_config(change),
+            Ok(ToTerminal::NewToken(token)) => self.handle_new_token(&token),
             Ok(ToTerminal::Unknown(action)) => tracing::debug!(action, "ignored an action"),
             Err(reason) => self.close(reason),
         }
@@ -187,13 +189,12 @@ impl Machine {
             return;
         }
         tracing::info!(connection = %connection_id, attempt, "online");
-        if (&terminal.merchant_account, &terminal.store)
-            != (&self.device.merchant_account, &self.device.store)
-        {
-            (self.device.merchant_account, self.device.store) = (terminal.merchant_account, terminal.store);
-            self.append(self.placed());
+        self.told_on = false;
+        self.confirm_again();
+        // What was removed is not taken up again before the gateway has answered that.
+        if !self.fleet.is_removing() {
+            self.take_settings(settings, Some(terminal));
         }
-        self.settings = settings;
         self.terminal.handle_welcome(attempt, body_limit);
         self.show(State::Online);
     }
@@ -207,16 +208,32 @@ impl Machine {
             self.net = Net::Resting { until: None };
         } else if self.identity.token.is_none() || self.must_board {
             self.board();
+        } else if !self.settings.web_sockets_enabled && self.actions.is_none() {
+            self.rest_switched_off(None);
         } else if self.terminal.is_full() && self.actions.is_none() {
             // More than a hello can name is handed in first.
             let why = "results have to be handed in by maintenance first";
             self.wait(Reconnect::Backoff, None, why.into());
             self.call_now();
         } else {
-            self.show(State::Connecting);
-            self.net = Net::Raising;
-            self.terminal.connect();
+            self.raise();
         }
+    }
+
+    /// Opens a link, once the attempt is stored.
+    pub(super) fn raise(&mut self) {
+        self.show(State::Connecting);
+        self.net = Net::Raising;
+        self.terminal.connect();
+    }
+
+    /// Opens no link until maintenance says that it may.
+    fn rest_switched_off(&mut self, retry_after: Option<Duration>) {
+        tracing::info!("WebSockets are switched off for this terminal");
+        self.net = Net::Resting { until: None };
+        self.switched_off = true;
+        self.ask_for_the_switch(retry_after);
+        self.show(State::SwitchedOff);
     }
 
     pub(super) fn board(&mut self) {
@@ -276,7 +293,9 @@ impl Machine {
         match (Reconnect::after_close(reason, &self.identity.process), reason) {
             (Reconnect::Stop, Some(CloseReason::Replaced { winner })) => self.yield_to(Some(winner.clone())),
             // There is no other way to hand anything in, and nothing to board with.
-            (Reconnect::Maintenance | Reconnect::BoardAgain, _) if self.actions.is_some() => {
+            (Reconnect::Maintenance | Reconnect::NotInStore | Reconnect::BoardAgain, _)
+                if self.actions.is_some() =>
+            {
                 self.go_on(Reconnect::Slowly, None, why);
             }
             (reconnect, _) => self.go_on(reconnect, None, why),
@@ -303,15 +322,26 @@ impl Machine {
                 // The token may be good for results still.
                 self.call_a_last_time();
             }
+            Reconnect::NotInStore => self.leave_store(why),
             Reconnect::Stop => self.halt(why),
-            Reconnect::Maintenance => {
-                self.call_now();
-                self.wait(reconnect, retry_after, why);
-            }
+            Reconnect::Maintenance => self.rest_switched_off(retry_after),
             Reconnect::AtOnce | Reconnect::Backoff | Reconnect::Slowly => {
                 self.wait(reconnect, retry_after, why);
             }
         }
+    }
+
+    /// The terminal is in inventory, and its token has ended. With a new code it boards after its results are handed in; without one
+    /// it needs a person then.
+    fn leave_store(&mut self, why: String) {
+        if self.identity.boarding_code.is_some() {
+            return self.go_on(Reconnect::BoardAgain, None, why);
+        }
+        tracing::warn!(why, "the terminal is in inventory");
+        self.net = Net::Resting { until: None };
+        self.must_board = true;
+        self.hand_in_until_the_end();
+        self.show(State::Waiting { why });
     }
 
     /// Rests for as long as this asks for, and shows why.

@@ -2,7 +2,7 @@
 
 use nexo::PoiId;
 use relay::terminal::JournalEntry;
-use relay::{DeliveryId, JournalId};
+use relay::{ChangeId, DeliveryId, JournalId, Settings};
 use serde::{Deserialize, Serialize, Serializer};
 
 use crate::actions::Asked;
@@ -21,7 +21,7 @@ pub enum Record {
         /// The terminal.
         poi_id: PoiId,
     },
-    /// The terminal was boarded; the latest one counts.
+    /// The terminal was boarded, or given a new token; the latest one counts.
     Boarded {
         /// What it proves itself with from then on.
         #[serde(serialize_with = "reveal")]
@@ -35,6 +35,20 @@ pub enum Record {
         #[serde(default, skip_serializing_if = "Option::is_none")]
         store: Option<String>,
     },
+    /// The settings in force; the latest ones count.
+    Settings(Settings),
+    /// The terminal is to remove its configuration once nothing runs.
+    RemoveConfig {
+        /// For which change.
+        change_id: ChangeId,
+    },
+    /// Its place and its settings are removed, and the gateway has not answered that yet.
+    ConfigRemoved {
+        /// For which change.
+        change_id: ChangeId,
+    },
+    /// The gateway has answered it.
+    RemovalOver,
     /// The terminal speaks the Actions dialect: it is not boarded, and its key is not written down.
     Actions,
     /// What the Actions dialect calls a delivery; before the delivery's own first entry.

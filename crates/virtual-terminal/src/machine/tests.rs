@@ -1,6 +1,7 @@
 //! The machine alone: its owner here is a test with a disk and a clock of its own, and no network.
 
 mod dialect;
+mod fleet;
 
 use bytes::Bytes;
 use nexo::{Response, ResultCode};
@@ -21,6 +22,7 @@ struct Owner {
     slow_disk: bool,
     asked: u64,
     actions: VecDeque<Action>,
+    notices: Vec<Notice>,
 }
 
 fn setup(code: Option<&str>) -> Setup {
@@ -65,6 +67,7 @@ fn kept(entries: impl IntoIterator<Item = JournalEntry>) -> Vec<Record> {
         Record::Journal { version: 1, journal_id: journal("j_kept"), poi_id: PoiId::parse(POI).unwrap() },
         Record::Boarded { token: Secret::new("token") },
         Record::Placed { merchant_account: "DEMO_MERCHANT_EU".into(), store: None },
+        Record::Settings(Settings { revision: 1, ..Settings::default() }),
     ];
     records.extend(entries.into_iter().map(Record::Entry));
     records
@@ -108,8 +111,15 @@ impl Owner {
     }
 
     fn of(machine: Machine, disk: Vec<Record>) -> Owner {
-        let mut owner =
-            Owner { machine, now: start(), disk, slow_disk: false, asked: 0, actions: VecDeque::new() };
+        let mut owner = Owner {
+            machine,
+            now: start(),
+            disk,
+            slow_disk: false,
+            asked: 0,
+            actions: VecDeque::new(),
+            notices: Vec::new(),
+        };
         owner.settle();
         owner
     }
@@ -136,6 +146,7 @@ impl Owner {
                         rewrite = true;
                     }
                     Action::Show(state) => assert_eq!(state, *self.machine.state()),
+                    Action::Tell(notice) => self.notices.push(notice),
                     other => self.actions.push_back(other),
                 }
             }
@@ -248,6 +259,7 @@ fn a_new_terminal_boards_connects_pays_once_and_forgets_what_is_recorded() {
     assert_eq!((hello.attempt, hello.resume, &hello.journal_id), (1, vec![], &journal("j_new")));
     owner.welcome();
     assert_eq!(*owner.machine.state(), State::Online);
+    assert_eq!(owner.sent(), ToGateway::Applied(1));
 
     owner.pay("d_1");
     assert_eq!(owner.sent(), ToGateway::Received(delivery("d_1")));

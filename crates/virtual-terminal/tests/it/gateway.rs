@@ -12,7 +12,7 @@ use relay::{
     CloseReason, ConnectionId, Deliver, DeliveryId, Heartbeat, Hello, Placement, ResultMessage, SUBPROTOCOL,
     Settings, ToGateway, ToTerminal, Welcome,
 };
-use serde_json::{Value, json};
+use serde_json::{Map, Value, json};
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
 use tokio::net::TcpListener;
 use tokio::sync::mpsc;
@@ -45,6 +45,10 @@ struct Desk {
     maintenance: Vec<Value>,
     refusals: VecDeque<String>,
     recording: bool,
+    /// What maintenance answers besides, or instead.
+    told: Map<String, Value>,
+    /// The token, once it is another than the first one.
+    token: Option<String>,
     upgrades: usize,
 }
 
@@ -103,6 +107,35 @@ impl Gateway {
         let body = body.to_string();
         let answer = format!("HTTP/1.1 {status}\r\n{headers}Content-Length: {}\r\n\r\n{body}", body.len());
         self.desk.lock().unwrap().refusals.push_back(answer);
+    }
+
+    /// From here on maintenance answers these members, in place of its own.
+    pub(crate) fn maintenance_tells(&self, members: Value) {
+        let Value::Object(members) = members else { panic!("no members") };
+        self.desk.lock().unwrap().told.extend(members);
+    }
+
+    /// From here on maintenance says nothing of this.
+    pub(crate) fn maintenance_leaves_out(&self, member: &str) {
+        self.desk.lock().unwrap().told.remove(member);
+    }
+
+    /// From here on this token alone is good.
+    pub(crate) fn rotate(&self, token: &str) {
+        self.desk.lock().unwrap().token = Some(token.into());
+    }
+
+    /// The next maintenance call of which this is true.
+    pub(crate) async fn call(&self, wanted: impl Fn(&Value) -> bool) -> Value {
+        within("such a maintenance call", async {
+            loop {
+                if let Some(call) = self.maintenance().into_iter().find(&wanted) {
+                    return call;
+                }
+                tokio::task::yield_now().await;
+            }
+        })
+        .await
     }
 
     /// From here on maintenance calls are not told `recorded`.
@@ -199,8 +232,25 @@ impl Link {
         self.0.send(Message::text(text)).await.unwrap();
     }
 
+    /// The next frame; that settings are applied is left for [`Link::applied`].
     pub(crate) async fn frame(&mut self) -> ToGateway {
-        ToGateway::decode(&self.text().await).unwrap()
+        loop {
+            match ToGateway::decode(&self.text().await).unwrap() {
+                ToGateway::Applied(_) => {}
+                frame => return frame,
+            }
+        }
+    }
+
+    /// Waits until these settings are applied; nothing else may come before.
+    pub(crate) async fn applied(&mut self, revision: u64) {
+        loop {
+            match ToGateway::decode(&self.text().await).unwrap() {
+                ToGateway::Applied(applied) if applied == revision => return,
+                ToGateway::Applied(_) => {}
+                other => panic!("expected applied, got {other:?}"),
+            }
+        }
     }
 
     /// The next frame of an Actions terminal; a ping is answered.
@@ -237,6 +287,7 @@ impl Link {
         loop {
             match within("a close", self.0.next()).await.unwrap().unwrap() {
                 Message::Close(frame) => return frame.unwrap().code.into(),
+                Message::Text(text) if text.contains(r#""action":"applied""#) => {}
                 Message::Text(text) => panic!("expected a close, got {text}"),
                 _ => {}
             }
@@ -266,7 +317,8 @@ async fn serve(mut stream: Box<dyn Stream>, desk: &Mutex<Desk>, opened: &mpsc::S
     let length = header("content-length").map_or(0, |length| length.parse().unwrap());
     let mut body = vec![0; length];
     stream.read_exact(&mut body).await.unwrap();
-    let authorised = header("authorization").as_deref() == Some("Bearer token-of-the-test");
+    let token = desk.lock().unwrap().token.clone().unwrap_or_else(|| TOKEN.into());
+    let authorised = header("authorization") == Some(format!("Bearer {token}"));
     let path = head.split(' ').nth(1).unwrap();
     let answer = match path {
         "/terminal/v1/board" => {
@@ -293,10 +345,9 @@ async fn serve(mut stream: Box<dyn Stream>, desk: &Mutex<Desk>, opened: &mpsc::S
                 .map(|result| json!({"deliveryId": result["deliveryId"]}))
                 .collect();
             desk.maintenance.push(asked);
-            json_answer(
-                "200 OK",
-                &json!({"recorded": recorded, "settings": {"revision": 7}, "actions": [], "nextCallSeconds": 21600}),
-            )
+            let mut answer = json!({"recorded": recorded, "settings": {"revision": 7}, "actions": [], "nextCallSeconds": 21600});
+            answer.as_object_mut().unwrap().extend(desk.told.clone());
+            json_answer("200 OK", &answer)
         }
         "/terminal/v1/link" | "/v1" => {
             let is_link = path != "/v1";

@@ -3,6 +3,7 @@
 #![expect(clippy::unwrap_used, clippy::panic, reason = "a test fails by panicking")]
 
 mod actions;
+mod fleet;
 mod gateway;
 
 use std::path::Path;
@@ -304,15 +305,11 @@ async fn a_switch_leaves_maintenance_open() {
     let paid = link.deliver("d_1", payment("1")).await;
     link.received(&paid).await;
     link.response(&paid).await;
+    gateway.maintenance_tells(json!({"settings": {"revision": 8, "webSocketsEnabled": false}}));
     link.close(CloseReason::WebSocketsDisabled).await;
-    let state = reaches(&terminal, |state| matches!(state, State::Waiting { .. })).await;
-    assert_eq!(state, State::Waiting { why: "the link was closed: 4403 websockets-disabled".into() });
-    within("maintenance", async {
-        while !gateway.maintenance().iter().any(|call| call["results"][0]["deliveryId"] == "d_1") {
-            tokio::task::yield_now().await;
-        }
-    })
-    .await;
+    reaches(&terminal, |state| *state == State::SwitchedOff).await;
+    gateway.call(|call| call["results"][0]["deliveryId"] == "d_1").await;
+    assert_eq!(gateway.upgrades(), 1, "it does not knock at a door that is closed");
     terminal.stop().await;
 }
 
