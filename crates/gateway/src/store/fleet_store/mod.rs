@@ -174,7 +174,7 @@ pub(crate) trait FleetStore {
     fn fleet_events(&self, company: &CompanyCode, after: u64) -> Pending<Vec<FleetEvent>>;
 
     /// What is wrong with these rows, as far as the database knows: accounts that are not there, places that can't be, POIIDs
-    /// in use. Reads only. At most [`IMPORT_ROWS_MAX`] rows.
+    /// in use. Reads only.
     fn check_import(&self, company: &CompanyCode, rows: Vec<ImportRow>) -> Pending<Vec<ImportProblem>>;
 
     /// Begins an import: what it writes nobody sees until it is finished. What an import left that was broken off is removed
@@ -189,8 +189,8 @@ pub(crate) trait FleetStore {
         at: WallMs,
     ) -> Pending<ImportId, ImportError>;
 
-    /// Writes rows of an import, all or none of them, in one transaction. At most [`IMPORT_ROWS_MAX`]; then it leaves the
-    /// database to others for a moment, since a gateway may be waiting for it.
+    /// Writes rows of an import, all or none of them, in one transaction; then it leaves the database to others for a moment,
+    /// since a gateway may be waiting for it. More than [`IMPORT_ROWS_MAX`] at once would keep it waiting for long.
     ///
     /// # Errors
     /// [`ImportError::Rows`] for what would have been wrong in [`check_import`](Self::check_import) too, and what came twice;

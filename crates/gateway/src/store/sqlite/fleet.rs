@@ -279,9 +279,8 @@ pub(super) fn address_text(address: Option<&Address>) -> Result<Option<String>, 
 macro_rules! terminals {
     ($by:literal, $which:literal) => {
         concat!(
-            "SELECT t.poi_id, t.company, t.place, t.merchant, t.store,
+            "SELECT t.poi_id, t.company, t.merchant, t.store, t.place,
                 t.token_hash IS NOT NULL AS is_boarded, t.boarded_at, t.journal_id, t.journal_at,
-                t.platform, t.firmware_version, t.device, t.last_hello_at, t.retired_at,
                 max(t.settings_revision, coalesce(c.settings_revision, 0), coalesce(m.settings_revision, 0),
                     coalesce(s.settings_revision, 0)) AS revision,
                 coalesce(t.web_sockets_enabled, s.web_sockets_enabled, m.web_sockets_enabled,
@@ -291,7 +290,8 @@ macro_rules! terminals {
                 coalesce(t.display_label, s.display_label, m.display_label, c.display_label)
                     AS display_label,
                 coalesce(s.status, 'Active') AS store_status,
-                a.change_id, a.to_place, a.to_merchant, a.to_store, a.state, a.requested_at, a.told_at
+                a.change_id, a.to_merchant, a.to_store, a.to_place, a.state, a.requested_at, a.told_at,
+                t.retired_at, t.platform, t.firmware_version, t.device, t.last_hello_at
             FROM terminals t ",
             $by,
             " LEFT JOIN companies c ON c.code = t.company
@@ -305,8 +305,11 @@ macro_rules! terminals {
     };
 }
 
+/// What every request reads: one terminal.
+pub(super) const TERMINAL: &str = terminals!("", "t.poi_id = ?1");
+
 pub(super) fn terminal(connection: &Connection, poi: &PoiId) -> Result<Option<Terminal>, StoreError> {
-    one(connection, terminals!("", "t.poi_id = ?1"), [poi.as_str()], terminal_of)
+    one(connection, TERMINAL, [poi.as_str()], terminal_of)
 }
 
 pub(super) fn terminals_at(
@@ -341,19 +344,12 @@ pub(super) fn terminals_at(
 
 fn terminal_of(row: &Row<'_>) -> Result<Terminal, StoreError> {
     let columns = Columns::new(row, "terminals", "poi_id")?;
-    let boarded = match columns.get("is_boarded")? {
-        true => Some(Boarded {
-            at: columns.moment("boarded_at")?,
-            journal: columns.parse("journal_id", JournalId::parse)?,
-            journal_at: columns.moment("journal_at")?,
-        }),
-        false => None,
-    };
+    // In the order of the query.
     Ok(Terminal {
         poi: columns.parse("poi_id", PoiId::parse)?,
         company: columns.parse("company", CompanyCode::parse)?,
         place: place_of(&columns, ["place", "merchant", "store"])?,
-        boarded,
+        boarded: boarded_of(&columns)?,
         settings: EffectiveSettings {
             revision: columns.get::<i64>("revision")?.cast_unsigned(),
             web_sockets_enabled: columns.get("web_sockets_enabled")?,
@@ -367,6 +363,17 @@ fn terminal_of(row: &Row<'_>) -> Result<Terminal, StoreError> {
         firmware_version: columns.get("firmware_version")?,
         device: columns.get("device")?,
         last_hello: columns.moment_option("last_hello_at")?,
+    })
+}
+
+fn boarded_of(columns: &Columns<'_>) -> Result<Option<Boarded>, StoreError> {
+    Ok(match columns.get("is_boarded")? {
+        true => Some(Boarded {
+            at: columns.moment("boarded_at")?,
+            journal: columns.parse("journal_id", JournalId::parse)?,
+            journal_at: columns.moment("journal_at")?,
+        }),
+        false => None,
     })
 }
 

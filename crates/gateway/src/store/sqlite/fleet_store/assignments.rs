@@ -156,9 +156,11 @@ fn end(connection: &Connection, change: &ChangeId, state: &str, at: WallMs) -> R
     execute(connection, sql, params![change.as_str(), state, at.0])
 }
 
+pub(super) const DUE: &str =
+    "SELECT change_id, poi_id FROM assignments WHERE state = 'scheduled' ORDER BY seq LIMIT ?1";
+
 pub(super) fn due(connection: &Connection, limit: usize) -> Result<Vec<DueAssignment>, StoreError> {
-    let sql = "SELECT change_id, poi_id FROM assignments WHERE state = 'scheduled' ORDER BY seq LIMIT ?1";
-    list(connection, sql, [i64::try_from(limit).unwrap_or(i64::MAX)], |row| {
+    list(connection, DUE, [i64::try_from(limit).unwrap_or(i64::MAX)], |row| {
         let columns = Columns::new(row, "assignments", "change_id")?;
         Ok(DueAssignment {
             change: columns.parse("change_id", ChangeId::parse)?,

@@ -116,9 +116,9 @@ pub(super) fn write(
 ) -> Result<(), ImportError> {
     let company = company_of(connection, import)?.ok_or(ImportError::Ended)?;
     let mut checker = Checker { connection, company: &company, places: HashMap::new() };
-    let count = rows.len().min(IMPORT_ROWS_MAX).cast_signed();
+    let count = rows.len().cast_signed();
     let mut problems = Vec::new();
-    for row in rows.into_iter().take(IMPORT_ROWS_MAX) {
+    for row in rows {
         if let Some(problem) = checker.problem(&row)? {
             problems.push(ImportProblem { line: row.line, problem });
             if problems.len() == ImportError::LISTED_MAX {

@@ -68,6 +68,18 @@ fn country(text: &str) -> Result<CountryCode, String> {
 /// A part of the order of all terminals of a company: what is after the one text and before the other.
 type Part = (String, String);
 
+/// Read of the index alone, which has all of it in this order.
+pub(super) const TERMINALS_OF: &str = "SELECT list_key FROM terminals INDEXED BY terminals_in_order
+    WHERE company = ?1 AND list_key > ?2 AND list_key < ?3 AND retired_at IS NULL
+        AND (import IS NULL OR import NOT IN (SELECT id FROM open_imports))
+    ORDER BY list_key LIMIT ?4";
+
+pub(super) const EXPORT: &str = "SELECT list_key, platform, country, permanent_terminal_id, display_label
+    FROM terminals INDEXED BY terminals_in_order
+    WHERE company = ?1 AND list_key > ?2 AND retired_at IS NULL
+        AND (import IS NULL OR import NOT IN (SELECT id FROM open_imports))
+    ORDER BY list_key LIMIT ?3";
+
 /// After all keys: no code begins with it.
 const END: &str = "~";
 
@@ -78,17 +90,12 @@ pub(super) fn terminals_of(
     filter: &ListFilter,
     after: Option<&Listed>,
 ) -> Result<Vec<Listed>, StoreError> {
-    // Of the index alone, which has all of it in this order.
-    let sql = "SELECT list_key FROM terminals INDEXED BY terminals_in_order
-        WHERE company = ?1 AND list_key > ?2 AND list_key < ?3 AND retired_at IS NULL
-            AND (import IS NULL OR import NOT IN (SELECT id FROM open_imports))
-        ORDER BY list_key LIMIT ?4";
     let after = after.map(list_key).unwrap_or_default();
     let mut found = Vec::new();
     for (from, to) in parts(scope, filter) {
         let from = (&from).max(&after);
         let left = (FLEET_PAGE - found.len()).cast_signed();
-        found.extend(list(connection, sql, params![company.as_str(), from, to, left], listed)?);
+        found.extend(list(connection, TERMINALS_OF, params![company.as_str(), from, to, left], listed)?);
         if found.len() == FLEET_PAGE {
             break;
         }
@@ -161,13 +168,8 @@ pub(super) fn export(
     company: &CompanyCode,
     after: Option<&Listed>,
 ) -> Result<Vec<ExportedTerminal>, StoreError> {
-    let sql = "SELECT list_key, platform, country, permanent_terminal_id, display_label
-        FROM terminals INDEXED BY terminals_in_order
-        WHERE company = ?1 AND list_key > ?2 AND retired_at IS NULL
-            AND (import IS NULL OR import NOT IN (SELECT id FROM open_imports))
-        ORDER BY list_key LIMIT ?3";
     let after = after.map(list_key).unwrap_or_default();
-    list(connection, sql, params![company.as_str(), after, FLEET_PAGE.cast_signed()], |row| {
+    list(connection, EXPORT, params![company.as_str(), after, FLEET_PAGE.cast_signed()], |row| {
         let columns = Columns::new(row, "terminals", "list_key")?;
         Ok(ExportedTerminal {
             listed: listed_of(&columns)?,

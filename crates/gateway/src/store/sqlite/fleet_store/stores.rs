@@ -6,6 +6,12 @@ use crate::store::fleet_store::{FLEET_PAGE, StoreChange, StoreId, StorePatch};
 use crate::store::sqlite::fleet::{self, address_text, execute, list, one, store_of, stores};
 use crate::store::{CompanyCode, MerchantCode, Scope, StoreCode, StoreDetails, StoreError};
 
+/// '' sorts before every code. Both orders are those of keys, so nothing is sorted.
+pub(super) const STORES_OF: &str = stores!(
+    "FROM merchant_accounts m JOIN stores s ON s.merchant = m.code
+    WHERE m.company = ?1 AND m.code >= ?2 AND (m.code > ?2 OR s.code > ?3) ORDER BY m.code, s.code LIMIT ?4"
+);
+
 pub(super) fn stores_of(
     connection: &Connection,
     company: &CompanyCode,
@@ -16,14 +22,8 @@ pub(super) fn stores_of(
     let after = after.map_or(("", ""), |after| (after.merchant.as_str(), after.code.as_str()));
     let mut merchants: Vec<&MerchantCode> = match (scope, merchant) {
         (Scope::Company, None) => {
-            // '' sorts before every code. Both orders are those of primary keys or unique indexes, so nothing is sorted.
-            let sql = stores!(
-                "FROM merchant_accounts m JOIN stores s ON s.merchant = m.code
-                WHERE m.company = ?1 AND m.code >= ?2 AND (m.code > ?2 OR s.code > ?3)
-                ORDER BY m.code, s.code LIMIT ?4"
-            );
             let values = params![company.as_str(), after.0, after.1, FLEET_PAGE.cast_signed()];
-            return list(connection, sql, values, store_of);
+            return list(connection, STORES_OF, values, store_of);
         }
         (Scope::Merchants(merchants), None) => merchants.iter().collect(),
         (_, Some(merchant)) => {
