@@ -26,17 +26,18 @@ use crate::admin::Admin;
 use crate::clock::Clock;
 use crate::config::{Config, ConfigError, Tls};
 use crate::exchange::Exchanges;
-use crate::fleet::{Boarding, Directory, Queries};
+use crate::fleet::{Boarding, Directory, Queries, Settings};
 use crate::http::host::Hosts;
 use crate::http::listener::{Listener, Sockets};
 use crate::http::peer::Proxies;
 use crate::http::problem::Problem;
 use crate::http::tls::{Certificate, TlsError};
 use crate::ids;
-use crate::management_api::ManagementApi;
+use crate::management_api::{self, ManagementApi};
 use crate::presence::Presence;
 use crate::sale_api::SaleApi;
 use crate::secrets::Secrets;
+use crate::store::fleet_store::V1Booleans;
 use crate::store::{OpenError, SqliteStore, Store};
 use crate::terminal_link::TerminalLink;
 use crate::terminal_link::board::BoardApi;
@@ -265,7 +266,13 @@ fn build(
         patience: config.patience,
         body_limit: config.body_limit,
     };
-    let management = ManagementApi { access, boarding };
+    let management = ManagementApi {
+        access,
+        boarding,
+        settings: Arc::new(Settings::new(store.clone(), directory, clock)),
+        v1_booleans: V1Booleans::Strings,
+        body: config.patience.for_body(management_api::BODY_MAX),
+    };
     let health = Health { store: store.clone(), stopping: sockets.stop.clone() };
     let router = Router::new()
         .merge(sale_api.router())

@@ -54,6 +54,12 @@ impl Directory {
         Ok(terminal)
     }
 
+    /// Something about terminals has changed: they are looked up again. One whose look-up is under way may still be remembered as
+    /// it was, for [`FRESH`] at most.
+    pub(crate) fn forget_all(&self) {
+        self.terminals.lock().unwrap_or_else(PoisonError::into_inner).clear();
+    }
+
     /// Whether this company has such a merchant account.
     pub(crate) async fn has_merchant(
         &self,

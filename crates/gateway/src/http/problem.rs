@@ -47,7 +47,7 @@ pub(crate) struct Problem {
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub(crate) struct InvalidField {
     /// The member, or the part of the path.
-    pub(crate) name: &'static str,
+    pub(crate) name: Cow<'static, str>,
     /// As it came.
     pub(crate) value: String,
     /// What is wrong with it.
@@ -109,11 +109,15 @@ impl Problem {
     /// The same with one more value that is wrong.
     pub(crate) fn invalid_field(
         mut self,
-        name: &'static str,
+        name: impl Into<Cow<'static, str>>,
         value: impl Into<String>,
         message: impl Into<String>,
     ) -> Problem {
-        self.invalid_fields.push(InvalidField { name, value: value.into(), message: message.into() });
+        self.invalid_fields.push(InvalidField {
+            name: name.into(),
+            value: value.into(),
+            message: message.into(),
+        });
         self
     }
 

@@ -27,5 +27,6 @@ mod slow_clients;
 mod support;
 mod terminal_management;
 mod terminal_management_refusals;
+mod terminal_settings;
 mod tls;
 mod unread_bodies;

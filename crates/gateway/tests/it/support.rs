@@ -274,6 +274,16 @@ impl Sale<'_> {
         Heard::read(self.http.get(url).header("x-api-key", &self.key).send().await.unwrap()).await
     }
 
+    /// Any method, with a JSON body.
+    pub(crate) async fn call(&self, method: &str, path: &str, body: Value) -> Heard {
+        let (url, method) = (format!("{}{path}", self.gateway.url()), method.parse().unwrap());
+        let request = self.http.request(method, url).header("X-Api-Key", &self.key);
+        Heard::read(
+            request.header("Content-Type", "application/json").body(body.to_string()).send().await.unwrap(),
+        )
+        .await
+    }
+
     fn path(&self, call: &str, body: &[u8]) -> String {
         match self.dialect {
             Dialect::Classic => format!("/{call}"),
