@@ -26,7 +26,7 @@ use crate::admin::Admin;
 use crate::clock::Clock;
 use crate::config::{Config, ConfigError, Tls};
 use crate::exchange::Exchanges;
-use crate::fleet::{Boarding, Directory, Queries, Settings};
+use crate::fleet::{self, Assignments, Boarding, Directory, Keeper, Queries, Settings};
 use crate::http::host::Hosts;
 use crate::http::listener::{Listener, Sockets};
 use crate::http::peer::Proxies;
@@ -190,6 +190,10 @@ fn build(
     let access = Arc::new(Access::new(store.clone(), clock, &config.limits));
     let directory = Arc::new(Directory::new(store.clone(), clock));
     let boarding = Arc::new(Boarding::new(store.clone(), clock));
+    let keeper = Arc::new(Keeper::new(store.clone(), directory.clone(), presence.clone()));
+    let assignments = Arc::new(Assignments::new(store.clone(), presence.clone(), keeper.clone()));
+    let settings = Arc::new(Settings::new(store.clone(), directory.clone(), clock));
+    look_after_fleet(store, presence, &settings, &keeper, &assignments, links, tasks);
     let proxies = Proxies(config.behind_proxy.clone());
     let per_key = config.limits.exchanges_per_key;
     let exchanges = Arc::new(Exchanges::new(presence.clone(), directory.clone(), per_key));
@@ -217,6 +221,8 @@ fn build(
         store: store.clone(),
         directory: directory.clone(),
         presence: presence.clone(),
+        keeper,
+        assignments: assignments.clone(),
         stopping: links.clone(),
         tasks: tasks.clone(),
         proxies: proxies.clone(),
@@ -262,6 +268,7 @@ fn build(
     let terminal_management = TerminalManagementApi {
         access: access.clone(),
         queries: Queries::new(store.clone(), presence.clone()),
+        assignments,
         settings: config.terminal_management.clone(),
         patience: config.patience,
         body_limit: config.body_limit,
@@ -269,7 +276,7 @@ fn build(
     let management = ManagementApi {
         access,
         boarding,
-        settings: Arc::new(Settings::new(store.clone(), directory, clock)),
+        settings,
         v1_booleans: V1Booleans::Strings,
         body: config.patience.for_body(management_api::BODY_MAX),
     };
@@ -286,6 +293,28 @@ fn build(
         .fallback(nothing_here)
         .method_not_allowed_fallback(other_method);
     (router, payments)
+}
+
+/// The background work of the fleet, until the gateway stops.
+fn look_after_fleet(
+    store: &Arc<dyn Store>,
+    presence: &Arc<Presence>,
+    settings: &Arc<Settings>,
+    keeper: &Arc<Keeper>,
+    assignments: &Arc<Assignments>,
+    links: &CancellationToken,
+    tasks: &TaskTracker,
+) {
+    let (keeping, stopped) = (keeper.clone(), links.clone());
+    tasks.spawn(async move { stopped.run_until_cancelled(keeping.keep()).await });
+    let (following, settings, stopped) = (keeper.clone(), settings.clone(), links.clone());
+    tasks.spawn(async move { stopped.run_until_cancelled(following.follow(&settings)).await });
+    let (working, stopped) = (assignments.clone(), links.clone());
+    tasks.spawn(async move { stopped.run_until_cancelled(working.work()).await });
+    let (taking, stopped) = (assignments.clone(), links.clone());
+    tasks.spawn(async move { stopped.run_until_cancelled(taking.take_confirmations()).await });
+    let noting = fleet::note_activity(store.clone(), presence.clone(), links.clone());
+    tasks.spawn(noting);
 }
 
 /// Opens the database in the data directory, which is made if it is not there, readable by its owner alone.

@@ -20,6 +20,8 @@ pub(super) enum Closing {
     TooLarge,
     /// Its key was revoked.
     KeyEnded,
+    /// WebSockets were switched off for it.
+    SwitchedOff,
     /// Nothing was heard of it for too long.
     Silent,
     /// Its own next connection took its place.
@@ -38,7 +40,7 @@ impl Closing {
             Closing::Stopping => 1001,
             Closing::Errors => 1008,
             Closing::TooLarge => 1009,
-            Closing::KeyEnded => 4403,
+            Closing::KeyEnded | Closing::SwitchedOff => 4403,
             Closing::Silent => 4408,
             Closing::Replaced => 4409,
             Closing::TooSlow => 4429,
@@ -53,6 +55,7 @@ impl Closing {
             Closing::Errors => "too many errors",
             Closing::TooLarge => "frame too large",
             Closing::KeyEnded => "this API key is not valid any more",
+            Closing::SwitchedOff => "WebSockets are switched off for this terminal",
             Closing::Silent => "silent for too long",
             Closing::Replaced => "replaced by a newer connection",
             Closing::TooSlow => "too slow a reader",
@@ -85,14 +88,13 @@ pub(super) fn displaced(now: WallMs) -> Bytes {
 impl From<CloseReason> for Closing {
     fn from(reason: CloseReason) -> Closing {
         match reason {
-            CloseReason::Normal | CloseReason::NotInStore | CloseReason::WebSocketsDisabled => {
-                Closing::Normal
-            }
+            CloseReason::Normal => Closing::Normal,
+            CloseReason::WebSocketsDisabled => Closing::SwitchedOff,
             // The protocol is between two ends of the gateway here: the client has done nothing wrong.
             CloseReason::Protocol(_) => Closing::Draining,
             CloseReason::Stopping => Closing::Stopping,
             CloseReason::TooLarge => Closing::TooLarge,
-            CloseReason::BoardAgain => Closing::KeyEnded,
+            CloseReason::BoardAgain | CloseReason::NotInStore => Closing::KeyEnded,
             CloseReason::Silent => Closing::Silent,
             CloseReason::Replaced { .. } => Closing::Replaced,
             CloseReason::TooSlow => Closing::TooSlow,

@@ -79,6 +79,10 @@ pub(super) enum Refusal {
     OtherDevice(ActionsDeviceId),
     #[error("The terminal of this API key is no longer at the key's group. Make a new key for it.")]
     Moved,
+    #[error(
+        "WebSockets are switched off for this terminal. Switch webSocketsEnabled on in its terminal settings."
+    )]
+    SwitchedOff,
     #[error("The gateway is stopping. Connect again in a moment.")]
     Stopping,
     #[error("The terminal can't be looked up right now. Try again.")]
@@ -153,15 +157,16 @@ impl ActionsApi {
         Ok((Visitor { caller, groups, device, address, pass }, kind))
     }
 
-    /// A terminal may have been moved since its key was made.
+    /// A terminal may have been moved since its key was made, or may have no WebSocket.
     async fn check_place(&self, terminal: &ActionsTerminal) -> Result<(), Refusal> {
         let found = self.directory.terminal(&terminal.poi).await.map_err(|error| {
             tracing::error!(%error, "a terminal was turned away because the store can't be read");
             Refusal::Unavailable
         })?;
-        match found.is_some_and(|found| found.place == *terminal.group.place()) {
-            true => Ok(()),
-            false => Err(Refusal::Moved),
+        match found.filter(|found| found.place == *terminal.group.place()) {
+            Some(found) if found.settings.web_sockets_enabled => Ok(()),
+            Some(_) => Err(Refusal::SwitchedOff),
+            None => Err(Refusal::Moved),
         }
     }
 }
@@ -275,7 +280,8 @@ impl IntoResponse for Refusal {
             | Refusal::OtherOrigin
             | Refusal::OtherGroup(_)
             | Refusal::OtherDevice(_)
-            | Refusal::Moved => StatusCode::FORBIDDEN,
+            | Refusal::Moved
+            | Refusal::SwitchedOff => StatusCode::FORBIDDEN,
         };
         Problem::new(status, text).into_response()
     }

@@ -1,7 +1,7 @@
 //! Looking terminals and accounts up, with a short memory so that the hot path seldom asks the database.
 
 use std::collections::HashMap;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use nexo::PoiId;
@@ -20,7 +20,14 @@ const REMEMBERED_MAX: usize = 20_000;
 pub(crate) struct Directory {
     store: Arc<dyn Store>,
     clock: Clock,
-    terminals: Mutex<HashMap<PoiId, Remembered>>,
+    memory: Mutex<Memory>,
+}
+
+#[derive(Debug, Default)]
+struct Memory {
+    terminals: HashMap<PoiId, Remembered>,
+    /// How often anything was forgotten: what was read before that is not remembered after it.
+    forgotten: u64,
 }
 
 #[derive(Debug)]
@@ -31,20 +38,27 @@ struct Remembered {
 
 impl Directory {
     pub(crate) fn new(store: Arc<dyn Store>, clock: Clock) -> Directory {
-        Directory { store, clock, terminals: Mutex::default() }
+        Directory { store, clock, memory: Mutex::default() }
     }
 
     /// A terminal, whosever it is; at most [`FRESH`] old.
     pub(crate) async fn terminal(&self, poi: &PoiId) -> Result<Option<Arc<Terminal>>, StoreError> {
         let now = self.clock.now().mono;
-        {
-            let terminals = self.terminals.lock().unwrap_or_else(PoisonError::into_inner);
-            if let Some(known) = terminals.get(poi).filter(|known| now.saturating_sub(known.at) < FRESH) {
+        let forgotten = {
+            let memory = self.memory();
+            if let Some(known) =
+                memory.terminals.get(poi).filter(|known| now.saturating_sub(known.at) < FRESH)
+            {
                 return Ok(known.terminal.clone());
             }
-        }
+            memory.forgotten
+        };
         let terminal = self.store.terminal(poi).await?.map(Arc::new);
-        let mut terminals = self.terminals.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut memory = self.memory();
+        if memory.forgotten != forgotten {
+            return Ok(terminal);
+        }
+        let terminals = &mut memory.terminals;
         if terminals.len() >= REMEMBERED_MAX {
             terminals.retain(|_, known| now.saturating_sub(known.at) < FRESH);
         }
@@ -54,10 +68,22 @@ impl Directory {
         Ok(terminal)
     }
 
-    /// Something about terminals has changed: they are looked up again. One whose look-up is under way may still be remembered as
-    /// it was, for [`FRESH`] at most.
+    /// This terminal has changed: it is read anew.
+    pub(crate) fn forget(&self, poi: &PoiId) {
+        let mut memory = self.memory();
+        memory.forgotten = memory.forgotten.wrapping_add(1);
+        memory.terminals.remove(poi);
+    }
+
+    /// Many terminals may have changed.
     pub(crate) fn forget_all(&self) {
-        self.terminals.lock().unwrap_or_else(PoisonError::into_inner).clear();
+        let mut memory = self.memory();
+        memory.forgotten = memory.forgotten.wrapping_add(1);
+        memory.terminals.clear();
+    }
+
+    fn memory(&self) -> MutexGuard<'_, Memory> {
+        self.memory.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// Whether this company has such a merchant account.

@@ -12,10 +12,8 @@ use super::countries::country_name;
 use super::details::{TerminalStatus, told_moment, zone_named};
 use crate::access::Caller;
 use crate::presence::Presence;
-use crate::store::fleet_store::{Assign, Assigned, CountryCode, ListFilter, Listed, TerminalRecord};
-use crate::store::{
-    AssignError, CompanyCode, MerchantCode, Place, Scope, Store, StoreCode, StoreDetails, StoreError,
-};
+use crate::store::fleet_store::{CountryCode, ListFilter, Listed, TerminalRecord};
+use crate::store::{CompanyCode, MerchantCode, Scope, Store, StoreCode, StoreDetails, StoreError};
 
 /// Looks fleets up.
 #[derive(Clone, Debug)]
@@ -140,27 +138,6 @@ impl Queries {
         terminals: &[PoiId],
     ) -> Result<Vec<PoiId>, StoreError> {
         self.store.missing_terminals(&caller.company, &caller.scope, terminals).await
-    }
-
-    /// Assigns terminals on behalf of a caller. See [`Store`].
-    ///
-    /// # Errors
-    /// [`AssignError`]; nothing was changed then, unless the store failed.
-    pub(crate) async fn assign(
-        &self,
-        caller: &Caller,
-        terminals: Vec<PoiId>,
-        target: Place,
-    ) -> Result<Vec<(PoiId, Assigned)>, AssignError> {
-        let assign = Assign {
-            company: caller.company.clone(),
-            scope: caller.scope.clone(),
-            terminals,
-            target,
-            by: Some(caller.credential.clone()),
-            at: self.presence.clock().now().wall,
-        };
-        self.store.assign(assign).await
     }
 }
 

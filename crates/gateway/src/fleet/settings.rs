@@ -135,7 +135,6 @@ impl Settings {
     ///
     /// # Errors
     /// [`StoreError`] when the present revision can't be read.
-    #[cfg_attr(not(test), expect(dead_code, reason = "presence follows it as soon as it pushes settings"))]
     pub(crate) async fn watch(&self) -> Result<SettingsWatch, StoreError> {
         let changes = self.changes.subscribe();
         let seen = self.store.settings_revision().await?;
@@ -205,7 +204,6 @@ pub(crate) enum Touched {
     Any,
 }
 
-#[cfg_attr(not(test), expect(dead_code, reason = "presence follows it as soon as it pushes settings"))]
 impl SettingsWatch {
     /// Whose settings may have changed since the last call. It may say too much, and never too little; whoever hears it compares
     /// revisions. A change by this process is told at once, one by another within a second or two.
@@ -243,7 +241,6 @@ impl SettingsWatch {
     }
 }
 
-#[cfg_attr(not(test), expect(dead_code, reason = "presence follows it as soon as it pushes settings"))]
 impl Touched {
     /// The one terminal that it is about, if there is only one.
     pub(crate) fn only(&self) -> Option<&PoiId> {

@@ -104,7 +104,10 @@ impl LinkHandle {
 
     /// The terminal has said `hello`.
     pub(crate) fn hello(&self, arrival: Arrival) {
-        self.drive(|inner, now| inner.desk.handle_hello(now, arrival));
+        self.drive(|inner, now| {
+            inner.told_revision = inner.told_revision.max(arrival.welcome.settings.revision);
+            inner.desk.handle_hello(now, arrival);
+        });
     }
 
     /// Says `hello` in the terminal's stead, with an `attempt` above `stored` and above every one that was given before. A socket
@@ -166,6 +169,7 @@ impl LinkHandle {
 impl Drop for LinkHandle {
     fn drop(&mut self) {
         self.drive(|inner, now| {
+            self.presence.note_departure(inner);
             inner.links.retain(|(c, _)| *c != self.connection);
             let lease = inner.desk.presence().lease().filter(|_| fault::is(Fault::EpochNotPassed));
             let present = lease.map(|lease| lease.connection.clone());

@@ -8,6 +8,7 @@
 //! when he goes, whatever the way.
 
 mod changes;
+mod fleet;
 mod link_handle;
 mod replies;
 mod timers;
@@ -29,9 +30,12 @@ use tokio_util::task::TaskTracker;
 use crate::clock::Clock;
 use crate::fault::{self, Fault};
 use crate::ids::CallIds;
+use crate::store::fleet_store::{Activity, TokenId};
 use crate::store::{LedgerAnswer, Store};
 
 use changes::{Changes, Noted};
+use fleet::Confirmations;
+pub(crate) use fleet::Confirmed;
 pub(crate) use link_handle::LinkHandle;
 use link_handle::Wake;
 use replies::Replies;
@@ -55,6 +59,9 @@ pub(crate) struct Presence {
     timers: Arc<Timers>,
     replies: Arc<Replies>,
     changes: Changes,
+    confirmations: Confirmations,
+    /// The activity of terminals whose sockets ended since it was asked for last.
+    departed: Mutex<HashMap<PoiId, Activity>>,
     tasks: TaskTracker,
 }
 
@@ -97,6 +104,14 @@ struct Inner {
     noted: Noted,
     /// Which socket that was, as a hash of its ID.
     noted_socket: Option<u64>,
+    /// The highest revision of settings that the terminal was told over a link, while this desk lives.
+    told_revision: u64,
+    /// The token that it was given over its link and has not confirmed yet.
+    next_token: Option<TokenId>,
+    /// When it last had a transaction that was not noted yet.
+    last_transaction: Option<WallMs>,
+    /// Until when its activity was noted.
+    activity_noted: WallMs,
     calls: Vec<(CallId, oneshot::Sender<Heard>)>,
     checks: Vec<(CallId, oneshot::Sender<bool>)>,
     hand_ins: Vec<(CallId, DeliveryId, oneshot::Sender<Option<String>>)>,
@@ -126,6 +141,8 @@ impl Presence {
             timers: Arc::default(),
             replies: Arc::default(),
             changes: Changes::default(),
+            confirmations: Confirmations::default(),
+            departed: Mutex::default(),
             tasks,
         });
         timers::spawn(&presence, stopped.clone());
@@ -277,6 +294,10 @@ impl Presence {
                 attempt: 0,
                 noted: Noted::default(),
                 noted_socket: None,
+                told_revision: 0,
+                next_token: None,
+                last_transaction: None,
+                activity_noted: WallMs(0),
                 calls: Vec::new(),
                 checks: Vec::new(),
                 hand_ins: Vec::new(),
@@ -327,6 +348,9 @@ impl Presence {
                     self.store.submit(op, self.replies.answer(counter, id));
                 }
                 Effect::Answer(call, heard) => {
+                    if matches!(heard.answer, Answer::Response(_)) && !heard.repeated {
+                        inner.last_transaction = Some(now.wall);
+                    }
                     let waits = |(c, _): &(CallId, _)| *c == call || fault::is(Fault::WrongWaiterWoken);
                     if let Some(index) = inner.calls.iter().position(waits) {
                         // A POS that has hung up meanwhile hears nothing; its exchange is as it is.
@@ -352,8 +376,17 @@ impl Presence {
                 Effect::Alarm(delivery, what) => {
                     tracing::error!(poi.id = %inner.desk.poi(), delivery.id = %delivery, "{what}");
                 }
-                // Nobody acts on what a terminal says of its fleet's changes yet.
-                Effect::Applied { .. } | Effect::ConfigRemoved { .. } | Effect::TokenStored { .. } => {}
+                Effect::Applied { revision, .. } => {
+                    tracing::debug!(poi.id = %inner.desk.poi(), revision, "settings applied");
+                }
+                Effect::ConfigRemoved { change, .. } => {
+                    self.confirmations.put(inner.desk.poi(), |said| said.removed = Some(change));
+                }
+                Effect::TokenStored { .. } => {
+                    if let Some(token) = inner.next_token.take() {
+                        self.confirmations.put(inner.desk.poi(), |said| said.stored = Some(token));
+                    }
+                }
             }
         }
         let noted = Noted::of(inner.desk.presence(), now);

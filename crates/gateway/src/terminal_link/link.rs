@@ -66,7 +66,7 @@ fn names_subprotocol(headers: &HeaderMap) -> bool {
 fn serve(
     api: Arc<TerminalLink>,
     visitor: Visitor,
-    placement: Placement,
+    placement: Box<Placement>,
     address: IpAddr,
     slot: Slot,
     socket: WebSocket,
@@ -96,7 +96,7 @@ struct Session {
     handle: LinkHandle,
     api: Arc<TerminalLink>,
     visitor: Visitor,
-    placement: Placement,
+    placement: Box<Placement>,
     link: GatewayLink,
     /// Goes off when the link has to be looked at, or earlier.
     alarm: Pin<Box<Sleep>>,
@@ -108,6 +108,9 @@ struct Session {
 
 impl Session {
     async fn live(mut self: Box<Self>) {
+        if self.visitor.is_moving || self.api.changes() != self.visitor.changes {
+            self.api.keeper.look_again_at(&self.visitor.poi);
+        }
         let reason = match self.api.is_still_good(&self.visitor).await {
             true => self.run().await,
             false => CloseReason::BoardAgain,
@@ -188,7 +191,7 @@ impl Session {
                     connection_id: self.handle.connection().clone(),
                     server_time: rfc3339(now.wall),
                     heartbeat: Heartbeat::DEFAULT,
-                    terminal: self.placement.clone(),
+                    terminal: (*self.placement).clone(),
                     settings: self.visitor.settings.clone(),
                     body_limit: self.api.body_limit(),
                 };

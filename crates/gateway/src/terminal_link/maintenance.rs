@@ -13,11 +13,14 @@ use axum::response::{IntoResponse as _, Response};
 use bytes::Bytes;
 use futures_util::future::join_all;
 use relay::exchange::Report;
-use relay::{DeliveryId, JournalId, ProcessId, RESUME_MAX, ResultMessage, Settings, Telemetry};
+use relay::{
+    ChangeId, ChangedSettings, DeliveryId, JournalId, ProcessId, RESUME_MAX, ResultMessage, Telemetry,
+};
 use serde::{Deserialize, Serialize};
 use serde_json::value::RawValue;
 
-use super::{Refusal, TerminalLink};
+use super::{Refusal, TerminalLink, Visitor, removal};
+use crate::fleet::{placement, told_settings};
 use crate::http::body;
 use crate::http::problem::Problem;
 use crate::store::TokenState;
@@ -27,6 +30,9 @@ const RECORD_MAX: Duration = Duration::from_secs(5);
 
 /// When a terminal calls next, unless something makes it call earlier.
 const NEXT_CALL_SECONDS: u32 = 6 * 60 * 60;
+
+/// The same while it may have no link: it finds out soon that it may again.
+const NEXT_CALL_DISABLED_SECONDS: u32 = 5 * 60;
 
 /// The longest call: every delivery that one terminal can have open, at the body limit, would be 33 MiB; a call with
 /// more than this hands the rest in with the next one.
@@ -48,6 +54,12 @@ struct Call<'a> {
     device: Option<Telemetry>,
     #[serde(default, borrow)]
     results: Vec<HandedIn<'a>>,
+    /// The settings that are in force at the terminal.
+    #[serde(default)]
+    applied_revision: Option<u64>,
+    /// The change for which it has removed its configuration.
+    #[serde(default)]
+    config_removed: Option<ChangeId>,
 }
 
 /// What became of one delivery; exactly one of the three.
@@ -69,9 +81,17 @@ struct HandedIn<'a> {
 struct Answer {
     recorded: Vec<Recorded>,
     #[serde(skip_serializing_if = "Option::is_none")]
-    settings: Option<Settings>,
+    settings: Option<ChangedSettings>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    remove_config: Option<RemoveConfig>,
     actions: [(); 0],
     next_call_seconds: u32,
+}
+
+#[derive(Debug, Serialize)]
+#[serde(rename_all = "camelCase")]
+struct RemoveConfig {
+    change_id: ChangeId,
 }
 
 #[derive(Debug, Serialize)]
@@ -123,8 +143,52 @@ pub(super) async fn call(
         }
     });
     let recorded = join_all(handed_in).await.into_iter().flatten().collect();
-    let settings = (visitor.state == TokenState::Valid).then_some(visitor.settings);
-    Json(Answer { recorded, settings, actions: [], next_call_seconds: NEXT_CALL_SECONDS }).into_response()
+    let mut answer = Answer {
+        recorded,
+        settings: None,
+        remove_config: None,
+        actions: [],
+        next_call_seconds: NEXT_CALL_SECONDS,
+    };
+    if visitor.state == TokenState::Valid {
+        if let Some(revision) = call.applied_revision {
+            tracing::debug!(poi.id = %visitor.poi, revision, "settings applied");
+        }
+        if let Err(refusal) = tell_fleet(&api, &visitor, call.config_removed, &mut answer).await {
+            return refusal.into_response();
+        }
+    }
+    Json(answer).into_response()
+}
+
+/// Takes what the terminal says about its fleet's changes, and tells it what is so now. One whose token has ended by that is
+/// told nothing more.
+async fn tell_fleet(
+    api: &TerminalLink,
+    visitor: &Visitor,
+    removed: Option<ChangeId>,
+    answer: &mut Answer,
+) -> Result<(), Refusal> {
+    if let Some(change) = removed {
+        api.assignments.confirmed(&visitor.poi, &change).await?;
+    }
+    let Some(terminal) = api.store.terminal(&visitor.poi).await? else { return Ok(()) };
+    if terminal.boarded.is_none() {
+        return Ok(());
+    }
+    let settings = told_settings(&terminal.settings);
+    if !settings.web_sockets_enabled {
+        answer.next_call_seconds = NEXT_CALL_DISABLED_SECONDS;
+    }
+    answer.settings = Some(ChangedSettings { settings, terminal: placement(&terminal) });
+    if let Some(change_id) = removal(&terminal) {
+        if let Some(pending) = terminal.pending.as_ref().filter(|pending| pending.told.is_none()) {
+            let now = api.clock().now().wall;
+            api.store.note_assignment_told(&pending.change, now).await?;
+        }
+        answer.remove_config = Some(RemoveConfig { change_id });
+    }
+    Ok(())
 }
 
 /// What a result says; a call in which one says two things is refused as a whole, as on the link. One that is over the limit

@@ -13,23 +13,27 @@ use axum::http::{HeaderMap, StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use axum::routing::{get, post};
 use nexo::PoiId;
-use relay::{Placement, Settings};
+use relay::{ChangeId, Placement, Settings};
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
-use crate::fleet::Directory;
+use crate::clock::Clock;
+use crate::fleet::{Assignments, Directory, Keeper, placement, told_settings};
 use crate::http::patience::Patience;
 use crate::http::peer::Proxies;
 use crate::http::problem::Problem;
 use crate::ids::TerminalToken;
 use crate::presence::Presence;
-use crate::store::{Store, StoreError, TokenHash, TokenState};
+use crate::store::fleet_store::{PendingAssignment, PendingState};
+use crate::store::{Store, StoreError, Terminal, TokenHash, TokenState};
 
 /// What the terminals' endpoints use.
 pub(crate) struct TerminalLink {
     pub(crate) store: Arc<dyn Store>,
     pub(crate) directory: Arc<Directory>,
     pub(crate) presence: Arc<Presence>,
+    pub(crate) keeper: Arc<Keeper>,
+    pub(crate) assignments: Arc<Assignments>,
     /// Set when the gateway stops: links are closed with 1001.
     pub(crate) stopping: CancellationToken,
     /// Links are waited for when the gateway stops.
@@ -47,11 +51,13 @@ pub(super) struct Visitor {
     poi: PoiId,
     token: TokenHash,
     state: TokenState,
-    /// How many tokens had ended when this one was looked up.
-    tokens_ended: u64,
+    /// How many tokens had ended, and how often the fleet had changed, when it was looked up.
+    changes: u64,
     /// None for a terminal that was taken out of its place while its token still hands in results.
-    placement: Option<Placement>,
+    placement: Option<Box<Placement>>,
     settings: Settings,
+    /// It is to remove its configuration.
+    is_moving: bool,
 }
 
 /// Why a terminal is turned away before the upgrade; a vendor reads `code`.
@@ -61,6 +67,10 @@ pub(super) enum Refusal {
     BadToken,
     #[error("This token has ended. Hand in results by maintenance, then board again.")]
     BoardAgain,
+    #[error(
+        "WebSockets are switched off for this terminal. Call maintenance until its settings say otherwise."
+    )]
+    WebSocketsDisabled,
     #[error("This is the terminal link: a WebSocket upgrade that names the subprotocol tillgate.link.v1.")]
     NotALink,
     #[error("The maintenance call can't be read: {0}")]
@@ -81,12 +91,15 @@ impl TerminalLink {
     }
 
     /// Who may open a link.
-    async fn authenticate(&self, headers: &HeaderMap) -> Result<(Visitor, Placement), Refusal> {
+    async fn authenticate(&self, headers: &HeaderMap) -> Result<(Visitor, Box<Placement>), Refusal> {
         if self.stopping.is_cancelled() {
             return Err(Refusal::Stopping);
         }
         let mut visitor = self.identify(headers).await?;
         match (visitor.state, visitor.placement.take()) {
+            (TokenState::Valid, Some(_)) if !visitor.settings.web_sockets_enabled => {
+                Err(Refusal::WebSocketsDisabled)
+            }
             (TokenState::Valid, Some(placement)) => Ok((visitor, placement)),
             _ => Err(Refusal::BoardAgain),
         }
@@ -100,27 +113,36 @@ impl TerminalLink {
             return Err(Refusal::BadToken);
         }
         let token = TokenHash(TerminalToken::from_text(token.trim()).sha256());
-        let tokens_ended = self.presence.tokens_ended();
+        let changes = self.changes();
         let standing = self.store.token_standing(token).await?.ok_or(Refusal::BadToken)?;
+        if standing.is_next {
+            // Whoever shows it has stored it.
+            self.store.end_rotation(&standing.poi, &standing.id, self.clock().now().wall).await?;
+        }
         let terminal = self.directory.terminal(&standing.poi).await?.ok_or(Refusal::BadToken)?;
-        let placement =
-            terminal.place.merchant().filter(|_| terminal.place.is_in_store()).map(|merchant| Placement {
-                poi_id: terminal.poi.clone(),
-                merchant_account: merchant.as_str().to_owned(),
-                store: terminal.place.store().map(|store| store.as_str().to_owned()),
-            });
-        let settings = Settings {
-            revision: terminal.settings.revision,
-            web_sockets_enabled: terminal.settings.web_sockets_enabled,
-            terminal_api_enabled: terminal.settings.terminal_api_enabled,
-            display_label: terminal.settings.display_label.clone(),
-        };
-        Ok(Visitor { poi: standing.poi, token, state: standing.state, tokens_ended, placement, settings })
+        Ok(Visitor {
+            poi: standing.poi,
+            token,
+            state: standing.state,
+            changes,
+            placement: placement(&terminal).map(Box::new),
+            settings: told_settings(&terminal.settings),
+            is_moving: removal(&terminal).is_some(),
+        })
+    }
+
+    fn clock(&self) -> Clock {
+        self.presence.clock()
+    }
+
+    /// Counts what may make another visitor of one that was looked up before.
+    fn changes(&self) -> u64 {
+        self.presence.tokens_ended().wrapping_add(self.keeper.changes())
     }
 
     /// Whether the token is still good now that its socket is attached. Tokens end seldom, so it seldom asks the store.
     async fn is_still_good(&self, visitor: &Visitor) -> bool {
-        if self.presence.tokens_ended() == visitor.tokens_ended {
+        if self.changes() == visitor.changes {
             return true;
         }
         let standing = self.store.token_standing(visitor.token).await;
@@ -133,12 +155,21 @@ impl TerminalLink {
     }
 }
 
+/// The change for which a terminal is to remove its configuration.
+fn removal(terminal: &Terminal) -> Option<ChangeId> {
+    let waits = |pending: &&PendingAssignment| pending.state == PendingState::AwaitingTerminal;
+    Some(terminal.pending.as_ref().filter(waits)?.change.clone())
+}
+
 impl IntoResponse for Refusal {
     fn into_response(self) -> Response {
         let text = self.to_string();
         match self {
             Refusal::BadToken => Problem::new(StatusCode::UNAUTHORIZED, text).code("bad-token"),
             Refusal::BoardAgain => Problem::new(StatusCode::FORBIDDEN, text).code("board-again"),
+            Refusal::WebSocketsDisabled => {
+                Problem::new(StatusCode::FORBIDDEN, text).code("websockets-disabled")
+            }
             Refusal::NotALink | Refusal::BadCall(_) => Problem::new(StatusCode::BAD_REQUEST, text),
             Refusal::Stopping => Problem::try_again(StatusCode::SERVICE_UNAVAILABLE, text),
             Refusal::Store(error) => {

@@ -42,7 +42,7 @@ pub(super) async fn call(
     let target = target(api, &caller, asked.target).await?;
     let terminals = terminals(api, &caller, asked.terminals).await?;
     tracing::debug!(company = %company, terminals = terminals.len(), "assigning terminals");
-    let results = api.queries.assign(&caller, terminals, target).await.map_err(answer::not_assigned)?;
+    let results = api.assignments.assign(&caller, terminals, target).await.map_err(answer::not_assigned)?;
     Ok(Json(Answer { results }))
 }
 

@@ -27,7 +27,7 @@ use bytes::Bytes;
 
 use crate::access::{Access, Caller, Role};
 use crate::config::TerminalManagementSettings;
-use crate::fleet::Queries;
+use crate::fleet::{Assignments, Queries};
 use crate::http::body;
 use crate::http::patience::Patience;
 use crate::http::problem::ClassicError;
@@ -37,6 +37,7 @@ use wire_bool::Path;
 pub(crate) struct TerminalManagementApi {
     pub(crate) access: Arc<Access>,
     pub(crate) queries: Queries,
+    pub(crate) assignments: Arc<Assignments>,
     pub(crate) settings: TerminalManagementSettings,
     pub(crate) patience: Patience,
     /// Of every operation but assignTerminals, which has a limit of its own.
