@@ -5,7 +5,9 @@
 mod bench;
 mod chaos;
 mod coverage;
+mod demo;
 mod node;
+mod python;
 mod report;
 mod simulate;
 mod suite;

@@ -6,16 +6,15 @@
 
 use std::fs;
 use std::path::{Path, PathBuf};
-use std::process::{Child, Command};
-use std::thread;
-use std::time::{Duration, Instant};
+use std::process::Command;
+use std::time::Duration;
 
-use anyhow::{Context, Result, bail, ensure};
-use rustix::process::{Pid, Signal, kill_process};
+use anyhow::{Context, Result, ensure};
 
+use crate::demo::Demo;
 use crate::report::Verdict;
 use crate::tally::Tally;
-use crate::workspace::{Log, POLL, Workspace};
+use crate::workspace::{Log, Workspace};
 
 /// What npm reads; the packages are good for as long as the second one stays as it is.
 const NPM_FILES: [&str; 3] = ["package.json", LOCK_FILE, ".npmrc"];
@@ -31,12 +30,6 @@ struct Package {
 const LIBRARY: Package = Package { source: "clients/node", copy: "node" };
 const ACTIONS_POS: Package = Package { source: "examples/actions-pos", copy: "actions-pos" };
 
-/// How long a demo may take to get ready: it takes about a second, and a laden machine many times that.
-const READY_MAX: Duration = Duration::from_secs(60);
-
-/// How long a demo may take to end. It waits for 3 s itself for what is under way.
-const END_MAX: Duration = Duration::from_secs(15);
-
 /// How long one of the two may take: ten times what it does.
 const TESTS_MAX: Duration = Duration::from_secs(600);
 
@@ -47,11 +40,11 @@ pub(crate) fn run(workspace: &Workspace, log: &Log) -> Result<Verdict> {
     }
     let folder = LIBRARY.install(workspace, log)?;
     let example_folder = ACTIONS_POS.install(workspace, log)?;
-    let demo = Demo::start(workspace, folder.join("demo.json"))?;
+    let demo = Demo::start(workspace, "node-demo", folder.join("demo.json"))?;
     let mut library = workspace.command("node");
-    library.arg("run.mjs").arg(&demo.ready_file).arg(workspace.path("docs/clients.md")).current_dir(&folder);
+    library.arg("run.mjs").arg(demo.ready_file()).arg(workspace.path("docs/clients.md")).current_dir(&folder);
     let mut example = workspace.command("node");
-    example.args(["--test", "--test-reporter=tap"]).env("TILLGATE_READY_FILE", &demo.ready_file);
+    example.args(["--test", "--test-reporter=tap"]).env("TILLGATE_READY_FILE", demo.ready_file());
     let library = run_tests(log, &mut library)?;
     let example = run_tests(log, example.current_dir(&example_folder))?;
     demo.stop()?;
@@ -117,75 +110,6 @@ fn install(workspace: &Workspace, log: &Log, source: &Path, folder: &Path) -> Re
 /// Whether it is a program or a page.
 fn is_source(path: &Path) -> bool {
     path.extension().is_some_and(|extension| extension == "mjs" || extension == "html")
-}
-
-/// A running `tillgate demo` on ports that were free. It is told to end when this is dropped.
-struct Demo {
-    process: Child,
-    ready_file: PathBuf,
-    log: Log,
-}
-
-impl Demo {
-    fn start(workspace: &Workspace, ready_file: PathBuf) -> Result<Demo> {
-        // One that was killed has left its file behind.
-        if ready_file.exists() {
-            fs::remove_file(&ready_file).with_context(|| cannot("remove", &ready_file))?;
-        }
-        let log = workspace.log("node-demo")?;
-        // Cargo knows where it has built the program, and becomes that program.
-        let mut command =
-            workspace.cargo(["run", "--quiet", "--bin", "tillgate", "--", "demo", "--port", "0"]);
-        let process = log.start(command.arg("--ready-file").arg(&ready_file))?;
-        let mut demo = Demo { process, ready_file, log };
-        demo.wait_until_ready()?;
-        Ok(demo)
-    }
-
-    /// The ready file appears as a whole, once everything is there.
-    fn wait_until_ready(&mut self) -> Result<()> {
-        let start = Instant::now();
-        while !self.ready_file.exists() {
-            if let Some(status) = self.process.try_wait()? {
-                bail!("`tillgate demo` ended with {status}:\n{}", self.log.text()?);
-            }
-            let seconds = READY_MAX.as_secs();
-            ensure!(start.elapsed() < READY_MAX, "`tillgate demo` was not ready within {seconds} s");
-            thread::sleep(POLL);
-        }
-        Ok(())
-    }
-
-    /// Ends it as Ctrl-C does, so that it removes its data.
-    fn stop(mut self) -> Result<()> {
-        let status = self.end()?;
-        ensure!(status, "`tillgate demo` did not end well:\n{}", self.log.text()?);
-        Ok(())
-    }
-
-    fn end(&mut self) -> Result<bool> {
-        let start = Instant::now();
-        if self.process.try_wait()?.is_none() {
-            kill_process(Pid::from_child(&self.process), Signal::TERM)?;
-        }
-        while start.elapsed() < END_MAX {
-            if let Some(status) = self.process.try_wait()? {
-                return Ok(status.success());
-            }
-            thread::sleep(POLL);
-        }
-        self.process.kill()?;
-        self.process.wait()?;
-        Ok(false)
-    }
-}
-
-impl Drop for Demo {
-    fn drop(&mut self) {
-        if let Err(error) = self.end() {
-            eprintln!("`tillgate demo` was not ended: {error:#}");
-        }
-    }
 }
 
 fn cannot(what: &str, path: &Path) -> String {

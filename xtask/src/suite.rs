@@ -10,6 +10,7 @@ use anyhow::{Result, ensure};
 use clap::ValueEnum;
 
 use crate::node;
+use crate::python;
 use crate::report::{Report, Verdict};
 use crate::simulate::told_its_commit;
 use crate::tally::Tally;
@@ -46,6 +47,8 @@ pub(crate) enum Suite {
     Mutants,
     /// The official Node library and the example of an Actions POS, its page in a browser too, get along with a running demo
     Node,
+    /// The official Python library gets along with a running demo
+    Python,
 }
 
 /// Runs the chosen suites, all of them even if one fails, and prints what came of it. `Ok(true)` if nothing failed.
@@ -89,6 +92,7 @@ impl Suite {
                 &[Tool::CCompiler, Tool::Make]
             }
             Suite::Node => &[Tool::CCompiler, Tool::Make, Tool::Node, Tool::Chromium],
+            Suite::Python => &[Tool::CCompiler, Tool::Make, Tool::Python],
         }
     }
 
@@ -146,6 +150,7 @@ impl Suite {
                 Ok(Verdict::new(found && rules && shell, None))
             }
             Suite::Node => node::run(workspace, log),
+            Suite::Python => python::run(workspace, log),
         }
     }
 }

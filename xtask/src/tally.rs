@@ -60,6 +60,30 @@ impl Tally {
         })
     }
 
+    /// Reads the summary of Python's `unittest`; `None` if it printed none.
+    ///
+    /// ```text
+    /// Ran 12 tests in 3.204s
+    ///
+    /// FAILED (failures=1, errors=1, skipped=2)
+    /// ```
+    pub(crate) fn of_unittest(output: &str) -> Option<Tally> {
+        let ran = output.lines().rev().find_map(|line| line.strip_prefix("Ran ")?.split(' ').next());
+        let ran: u64 = ran?.parse().ok()?;
+        let last = output.lines().rev().find(|line| line.starts_with("OK") || line.starts_with("FAILED"))?;
+        let counts = last.split_once('(').map_or("", |(_, counts)| counts.trim_end_matches(')'));
+        let mut tally = Tally::default();
+        for (how, count) in counts.split(", ").filter_map(|count| count.split_once('=')) {
+            let count: u64 = count.parse().ok()?;
+            match how {
+                "skipped" | "expected failures" => tally.not_run += count,
+                _ => tally.failed += count, // failures, errors, unexpected successes
+            }
+        }
+        tally.passed = ran.checked_sub(tally.not_run + tally.failed)?;
+        Some(tally)
+    }
+
     /// Adds up the summaries that `cargo test` prints, one for each test program and crate of doctests; `None` if it
     /// printed none.
     ///
@@ -233,6 +257,15 @@ error: could not compile `samples` (lib test) due to 1 previous error
     fn cargo_test_adds_up_test_programs_and_doctests() {
         let tally = Tally { passed: 6, failed: 2, not_run: 1 };
         assert_eq!(Tally::of_cargo_test(CARGO_TEST_FAILED), Some(tally));
+    }
+
+    #[test]
+    fn unittest_counts_failures_and_errors_as_failed() {
+        let good = "test_a ... ok\n\n----\nRan 12 tests in 3.204s\n\nOK\n";
+        assert_eq!(Tally::of_unittest(good), Some(Tally { passed: 12, failed: 0, not_run: 0 }));
+        let bad = "Ran 12 tests in 3.204s\n\nFAILED (failures=1, errors=2, skipped=3)\n";
+        assert_eq!(Tally::of_unittest(bad), Some(Tally { passed: 6, failed: 3, not_run: 3 }));
+        assert_eq!(Tally::of_unittest("Traceback (most recent call last):\n"), None);
     }
 
     #[test]

@@ -26,6 +26,8 @@ pub(crate) enum Tool {
     Node,
     /// The browser that shows pages without a window.
     Chromium,
+    /// Python with its `venv`.
+    Python,
     /// LLVM's tools of [`LLVM_VERSION`].
     Llvm,
 }
@@ -43,6 +45,7 @@ impl Tool {
             Tool::Make => install_debian_packages(&["make"], workspace, log),
             Tool::Node => install_debian_packages(&["nodejs", "npm"], workspace, log),
             Tool::Chromium => install_debian_packages(&["chromium"], workspace, log),
+            Tool::Python => install_debian_packages(&["python3", "python3-venv"], workspace, log),
             Tool::Llvm => install_debian_packages(&[&format!("llvm-{LLVM_VERSION}")], workspace, log),
         };
         let name = self.name();
@@ -60,6 +63,7 @@ impl Tool {
             Tool::Make => "make",
             Tool::Node => "Node with npm",
             Tool::Chromium => "Chromium",
+            Tool::Python => "Python with venv",
             Tool::Llvm => "llvm-cov",
         }
     }
@@ -73,6 +77,12 @@ impl Tool {
             Tool::Node if !is_there(&mut version_of(workspace, "node")) => return false,
             Tool::Node => version_of(workspace, "npm"),
             Tool::Chromium => version_of(workspace, "chromium"),
+            Tool::Python => {
+                let mut python = workspace.command("python3");
+                // Debian leaves this part of it out.
+                python.args(["-c", "import ensurepip, venv"]);
+                python
+            }
             Tool::Llvm => version_of(workspace, &LlvmTool::Cov.of_debian()),
         };
         is_there(&mut command)
