@@ -31,6 +31,7 @@ mod desktops;
 mod disks;
 #[cfg(feature = "faults")]
 mod faults;
+mod fleet_stories;
 mod half_open;
 mod interruptions;
 mod journals;
