@@ -23,6 +23,8 @@ mod changes;
 #[cfg(test)]
 mod delivery;
 #[cfg(test)]
+mod documented;
+#[cfg(test)]
 #[cfg(feature = "faults")]
 mod faults;
 #[cfg(test)]
