@@ -312,6 +312,16 @@ pub(super) fn terminal(connection: &Connection, poi: &PoiId) -> Result<Option<Te
     one(connection, TERMINAL, [poi.as_str()], terminal_of)
 }
 
+/// A terminal of this company that is in its fleet. Another company's takes no longer to miss than one that is not there.
+pub(super) fn own_terminal(
+    connection: &Connection,
+    company: &CompanyCode,
+    poi: &PoiId,
+) -> Result<Option<Terminal>, StoreError> {
+    let sql = terminals!("", "t.poi_id = ?1 AND t.company = ?2 AND t.retired_at IS NULL");
+    one(connection, sql, [poi.as_str(), company.as_str()], terminal_of)
+}
+
 pub(super) fn terminals_at(
     connection: &Connection,
     company: &CompanyCode,

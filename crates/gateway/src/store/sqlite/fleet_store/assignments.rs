@@ -45,10 +45,8 @@ fn reached(
     scope: &Scope,
     poi: &PoiId,
 ) -> Result<Option<Terminal>, StoreError> {
-    let terminal = fleet::terminal(connection, poi)?;
-    Ok(terminal.filter(|terminal| {
-        terminal.company == *company && terminal.retired.is_none() && scope.reaches(&terminal.place)
-    }))
+    let terminal = fleet::own_terminal(connection, company, poi)?;
+    Ok(terminal.filter(|terminal| scope.reaches(&terminal.place)))
 }
 
 pub(super) fn assign(

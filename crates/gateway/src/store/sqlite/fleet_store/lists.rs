@@ -18,9 +18,7 @@ pub(super) fn find(
 ) -> Result<Option<TerminalRecord>, StoreError> {
     // All of it as of one moment.
     let connection = &*connection.unchecked_transaction()?;
-    let terminal = fleet::terminal(connection, poi)?
-        .filter(|terminal| terminal.company == *company && terminal.retired.is_none());
-    let Some(terminal) = terminal else { return Ok(None) };
+    let Some(terminal) = fleet::own_terminal(connection, company, poi)? else { return Ok(None) };
     let store = match (terminal.place.merchant(), terminal.place.store()) {
         (Some(merchant), Some(store)) => fleet::store_details(connection, merchant, store)?,
         _ => None,

@@ -75,9 +75,7 @@ fn accounts(
             is_there.then(|| (Some(merchant.clone()), Some(store.clone())))
         }
         Level::Terminal(poi) => {
-            let terminal = fleet::terminal(connection, poi)?;
-            let terminal =
-                terminal.filter(|terminal| terminal.company == *company && terminal.retired.is_none());
+            let terminal = fleet::own_terminal(connection, company, poi)?;
             terminal.map(|terminal| (terminal.place.merchant().cloned(), terminal.place.store().cloned()))
         }
     })

@@ -23,7 +23,7 @@ pub(super) fn list_all(
     poi: &PoiId,
     now: WallMs,
 ) -> Result<Option<Vec<TokenInfo>>, StoreError> {
-    if !is_there(connection, company, poi)? {
+    if fleet::own_terminal(connection, company, poi)?.is_none() {
         return Ok(None);
     }
     let sql = "SELECT token_id, made_at, ended_at, what FROM (
@@ -48,11 +48,6 @@ pub(super) fn list_all(
     .map(Some)
 }
 
-fn is_there(connection: &Connection, company: &CompanyCode, poi: &PoiId) -> Result<bool, StoreError> {
-    let terminal = fleet::terminal(connection, poi)?;
-    Ok(terminal.is_some_and(|terminal| terminal.company == *company && terminal.retired.is_none()))
-}
-
 pub(super) fn revoke(
     connection: &Connection,
     company: &CompanyCode,
@@ -61,7 +56,7 @@ pub(super) fn revoke(
     by: Option<&CredentialId>,
     at: WallMs,
 ) -> Result<Option<RevokedToken>, StoreError> {
-    if !is_there(connection, company, poi)? {
+    if fleet::own_terminal(connection, company, poi)?.is_none() {
         return Ok(None);
     }
     let revoked = if is_current(connection, poi, id)? {
