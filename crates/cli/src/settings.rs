@@ -112,6 +112,7 @@ impl Settings {
             drain_max: self.drain_max_seconds.map_or(config.drain_max, Duration::from_secs),
             limits: config.limits,
             actions: config.actions,
+            terminal_management: config.terminal_management,
             secrets_key_file: config.secrets_key_file,
             patience: config.patience,
         })
