@@ -7,8 +7,10 @@ mod demo;
 mod diagnose;
 #[cfg(feature = "faults")]
 mod fault;
+mod fleet;
 mod init;
 mod key;
+mod level_settings;
 mod logs;
 mod nexo_key;
 mod paint;
@@ -55,6 +57,10 @@ enum Command {
     Terminals(terminals::Terminals),
     Pay(pay::Pay),
     Diagnose(diagnose::Diagnose),
+    #[command(subcommand)]
+    Fleet(fleet::Fleet),
+    #[command(subcommand)]
+    Settings(level_settings::LevelSettings),
 }
 
 fn main() -> ExitCode {
@@ -91,6 +97,8 @@ fn run(command: Command) -> anyhow::Result<ExitCode> {
             Command::Terminals(terminals) => terminals.run().await,
             Command::Pay(pay) => pay.run().await,
             Command::Diagnose(diagnose) => diagnose.run().await,
+            Command::Fleet(fleet) => fleet.run().await,
+            Command::Settings(settings) => settings.run().await,
         }
     });
     // What is still blocked, such as a look-up of a name, must not hold the program up.

@@ -4,6 +4,7 @@
 //! checks; who may run it is a matter of who may read the file.
 
 mod actions;
+mod fleet;
 
 use std::sync::Arc;
 
@@ -26,6 +27,7 @@ use crate::store::{
 };
 
 pub use actions::{ActionsKey, ListedActions};
+pub use fleet::{BadLine, FleetRow, Import, ImportCheck, ROWS_MAX, SettingsLevel, ShownSetting};
 
 /// An installation, by its database.
 #[derive(Clone, Debug)]

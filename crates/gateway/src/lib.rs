@@ -34,8 +34,8 @@ mod serve;
 
 pub use access::{Role, RoleError};
 pub use admin::{
-    ActionsKey, Admin, AdminError, ListedActions, ListedCredential, Location, NewKey, ShownCode,
-    ShownCredential,
+    ActionsKey, Admin, AdminError, BadLine, FleetRow, Import, ImportCheck, ListedActions, ListedCredential,
+    Location, NewKey, ROWS_MAX, SettingsLevel, ShownCode, ShownCredential, ShownSetting,
 };
 pub use config::{ActionsSettings, Config, ConfigError, Environment, TerminalManagementSettings, Tls};
 pub use fleet::BoardingCode;
@@ -47,4 +47,4 @@ pub use http::tls::TlsError;
 pub use ids::{ApiKey, ApiSecret, Password};
 pub use limits::Limits;
 pub use serve::{Running, StartError, start};
-pub use store::fleet_store::V1Booleans;
+pub use store::fleet_store::{Change, SettingsPatch, V1Booleans};

@@ -26,7 +26,7 @@ use crate::admin::Admin;
 use crate::clock::Clock;
 use crate::config::{Config, ConfigError, Tls};
 use crate::exchange::Exchanges;
-use crate::fleet::{self, Assignments, Boarding, Directory, Keeper, Queries, Settings};
+use crate::fleet::{self, Assignments, Boarding, Directory, Keeper, Queries, Settings, Upkeep};
 use crate::http::host::Hosts;
 use crate::http::listener::{Listener, Sockets};
 use crate::http::peer::Proxies;
@@ -277,7 +277,8 @@ fn build(
         access,
         boarding,
         settings,
-        v1_booleans: V1Booleans::Strings,
+        upkeep: Upkeep::new(store.clone(), directory, presence.clone(), clock),
+        v1_booleans: config.terminal_management.v1_booleans,
         body: config.patience.for_body(management_api::BODY_MAX),
     };
     let health = Health { store: store.clone(), stopping: sockets.stop.clone() };

@@ -19,6 +19,7 @@ const FILE: &str = "demo-keys.json";
 
 /// Payments and terminal management: merchants use one key for both.
 const TERMINAL_API: &[Role] = &[Role::TerminalApi, Role::TerminalManagementApi];
+const TERMINAL_MANAGEMENT: &[Role] = &[Role::TerminalManagementApi];
 const CLOUD_DEVICE: &[Role] = &[Role::CloudDeviceApi];
 const MANAGEMENT: &[Role] = &Role::MANAGEMENT;
 const ACTIONS_DESKTOP: &[Role] = &[Role::ActionsDesktop];
@@ -73,9 +74,10 @@ impl Key {
     }
 }
 
-const KEYS: [Key; 8] = [
+const KEYS: [Key; 9] = [
     Key::new("terminalApi", &[TERMINAL_API]),
     Key::new("cloudDevice", &[CLOUD_DEVICE]),
+    Key::new("terminalManagement", &[TERMINAL_MANAGEMENT]),
     Key::new("management", &[MANAGEMENT]),
     Key {
         merchant: Some(fleet::US),
@@ -116,11 +118,21 @@ pub(super) async fn make(admin: &Admin, dir: &Path) -> anyhow::Result<(ApiKeys, 
     for (key, secrets) in &secrets {
         ensure(admin, key, secrets).await?;
     }
-    let [terminal_api, cloud_device, management, other_merchant, other_company, desktop, terminal, own] =
-        secrets.map(|(_, secrets)| secrets);
+    let [
+        terminal_api,
+        cloud_device,
+        terminal_management,
+        management,
+        other_merchant,
+        other_company,
+        desktop,
+        terminal,
+        own,
+    ] = secrets.map(|(_, secrets)| secrets);
     let keys = ApiKeys {
         terminal_api: terminal_api.api_key,
         cloud_device: cloud_device.api_key,
+        terminal_management: terminal_management.api_key,
         management: management.api_key,
         actions_desktop: desktop.api_key,
         actions_desktop_secret: desktop.api_secret.unwrap_or_default(),

@@ -31,6 +31,8 @@ pub(crate) struct ReadyFile {
 pub(crate) struct ApiKeys {
     pub(crate) terminal_api: String,
     pub(crate) cloud_device: String,
+    /// Of the POS Terminal Management API alone; `terminal_api` opens that too.
+    pub(crate) terminal_management: String,
     pub(crate) management: String,
     pub(crate) actions_desktop: String,
     /// What requests of that key to the HTTP sibling of the Actions API are signed with.

@@ -182,6 +182,7 @@ mod tests {
             api_keys: ApiKeys {
                 terminal_api: key("a"),
                 cloud_device: key("b"),
+                terminal_management: key("c"),
                 management: key("c"),
                 actions_desktop: key("f"),
                 actions_desktop_secret: key("g"),

@@ -22,6 +22,7 @@ fn the_ready_file_is_complete_and_private() {
     for key in [
         "terminalApi",
         "cloudDevice",
+        "terminalManagement",
         "management",
         "actionsDesktop",
         "actionsTerminal",

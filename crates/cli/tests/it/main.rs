@@ -12,6 +12,7 @@ mod program;
 
 mod actions_wire;
 mod dice;
+mod fleet_files;
 mod gateway_process;
 mod odd_json;
 mod pos;

@@ -9,6 +9,7 @@ mod directory;
 mod keeper;
 mod queries;
 pub(crate) mod settings;
+mod upkeep;
 
 pub(crate) use activity::note_activity;
 pub(crate) use assignments::Assignments;
@@ -19,3 +20,4 @@ pub(crate) use directory::Directory;
 pub(crate) use keeper::{Keeper, placement, told_settings};
 pub(crate) use queries::{Described, Queries, Unreached};
 pub(crate) use settings::{LevelName, NoSettings, Settings};
+pub(crate) use upkeep::{NotDone, Upkeep};

@@ -6,7 +6,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use nexo::PoiId;
+use nexo::{PoiId, holds_card_data};
 use tokio::sync::broadcast::{self, error::RecvError};
 use tokio::time::{Interval, MissedTickBehavior, interval};
 
@@ -21,6 +21,9 @@ const CHANGES_MAX: usize = 256;
 
 /// How often changes by other processes are looked for: one row is read.
 const LOOK_PACE: Duration = Duration::from_secs(1);
+
+/// The longest display label, in characters: more than a status bar shows.
+const LABEL_CHARACTERS_MAX: usize = 64;
 
 /// Reads and changes settings.
 #[derive(Debug)]
@@ -263,4 +266,17 @@ impl Touched {
                 Level::Terminal(poi) => terminal.poi == *poi,
             }
     }
+}
+
+/// What is wrong with a display label.
+pub(crate) fn label_problem(text: &str) -> Option<String> {
+    let characters = text.chars().count();
+    if !(1..=LABEL_CHARACTERS_MAX).contains(&characters) {
+        return Some(format!("expected 1 to {LABEL_CHARACTERS_MAX} characters, got {characters}"));
+    }
+    if text.chars().any(char::is_control) {
+        return Some("expected no control characters".to_owned());
+    }
+    // It is kept, and shown to everybody.
+    holds_card_data(text).then(|| "looks like a card number".to_owned())
 }

@@ -2,14 +2,15 @@
 
 mod boarding_code;
 mod terminal_settings;
+mod terminals;
 
 use std::sync::Arc;
 
 use axum::Router;
-use axum::routing::{get, post};
+use axum::routing::{delete, get, post};
 
 use crate::access::Access;
-use crate::fleet::{Boarding, Settings};
+use crate::fleet::{Boarding, Settings, Upkeep};
 use crate::http::body::BodyLimits;
 use crate::store::fleet_store::V1Booleans;
 
@@ -22,6 +23,7 @@ pub(crate) struct ManagementApi {
     pub(crate) access: Arc<Access>,
     pub(crate) boarding: Arc<Boarding>,
     pub(crate) settings: Arc<Settings>,
+    pub(crate) upkeep: Upkeep,
     /// What holds where nothing is set.
     pub(crate) v1_booleans: V1Booleans,
     /// Of every call.
@@ -34,6 +36,11 @@ impl ManagementApi {
         use terminal_settings as settings;
         Router::new()
             .route("/v3/terminals/{terminal_id}/boardingCode", post(boarding_code::make))
+            .route("/v3/terminals", post(terminals::add))
+            .route("/v3/terminals/{terminal_id}/retire", post(terminals::retire))
+            .route("/v3/terminals/{terminal_id}/tokens", get(terminals::tokens))
+            .route("/v3/terminals/{terminal_id}/tokens/rotate", post(terminals::rotate))
+            .route("/v3/terminals/{terminal_id}/tokens/{token_id}", delete(terminals::revoke))
             .route(
                 "/v3/companies/{id}/terminalSettings",
                 get(settings::of_company).patch(settings::change_company),

@@ -28,5 +28,6 @@ mod support;
 mod terminal_management;
 mod terminal_management_refusals;
 mod terminal_settings;
+mod terminal_upkeep;
 mod tls;
 mod unread_bodies;

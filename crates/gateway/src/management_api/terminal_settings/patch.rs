@@ -1,14 +1,11 @@
 //! Reading a partial change of settings: every member is known by name, and whatever is wrong is named.
 
 use axum::http::StatusCode;
-use nexo::holds_card_data;
 use serde_json::{Map, Value};
 
+use crate::fleet::settings::label_problem;
 use crate::http::problem::{InvalidField, Problem};
 use crate::store::fleet_store::{Change, SettingsPatch, V1Booleans};
-
-/// The longest display label, in characters: more than a status bar shows.
-pub(crate) const LABEL_CHARACTERS_MAX: usize = 64;
 
 /// Members that are named in one answer: who has more wrong than that reads its own software.
 const NAMED_MAX: usize = 20;
@@ -170,19 +167,6 @@ impl Reading {
             self.wrong.push(InvalidField { name, value, message: message.to_owned() });
         }
     }
-}
-
-/// What is wrong with a display label.
-pub(crate) fn label_problem(text: &str) -> Option<String> {
-    let characters = text.chars().count();
-    if !(1..=LABEL_CHARACTERS_MAX).contains(&characters) {
-        return Some(format!("expected 1 to {LABEL_CHARACTERS_MAX} characters, got {characters}"));
-    }
-    if text.chars().any(char::is_control) {
-        return Some("expected no control characters".to_owned());
-    }
-    // It is kept, and shown to everybody.
-    holds_card_data(text).then(|| "looks like a card number".to_owned())
 }
 
 #[cfg(test)]

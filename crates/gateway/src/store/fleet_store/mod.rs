@@ -22,10 +22,8 @@ pub(crate) use assignment::{
 pub(crate) use events::{EventKind, FleetEvent, NewFleetEvent};
 pub(crate) use import::{ExportedTerminal, IMPORT_ROWS_MAX, ImportId, ImportProblem, ImportRow, ImportWrong};
 pub(crate) use lists::{Activity, CountryCode, ListFilter, Listed, Retired, TerminalRecord};
-pub use settings::V1Booleans;
-pub(crate) use settings::{
-    Change, EffectiveSettings, Level, LevelSettings, SettingValues, SettingsChange, SettingsPatch,
-};
+pub use settings::{Change, SettingsPatch, V1Booleans};
+pub(crate) use settings::{EffectiveSettings, Level, LevelSettings, SettingValues, SettingsChange};
 pub(crate) use stores::{Address, StoreChange, StoreId, StorePatch};
 pub(crate) use tokens::{RevokedToken, RotationBegun, TokenId, TokenInfo, TokenUse};
 

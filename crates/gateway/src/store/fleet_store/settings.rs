@@ -101,7 +101,7 @@ pub(crate) struct EffectiveSettings {
 
 /// What is to become of one value.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub(crate) enum Change<T> {
+pub enum Change<T> {
     /// It stays as it is.
     #[default]
     Keep,
@@ -124,15 +124,15 @@ impl<T> Change<T> {
 
 /// Changes to the settings of a level.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub(crate) struct SettingsPatch {
-    /// See [`SettingValues::web_sockets_enabled`].
-    pub(crate) web_sockets_enabled: Change<bool>,
-    /// See [`SettingValues::terminal_api_enabled`].
-    pub(crate) terminal_api_enabled: Change<bool>,
-    /// See [`SettingValues::v1_booleans`]; without effect on a terminal.
-    pub(crate) v1_booleans: Change<V1Booleans>,
-    /// See [`SettingValues::display_label`].
-    pub(crate) display_label: Change<String>,
+pub struct SettingsPatch {
+    /// Whether a terminal may hold a WebSocket to the gateway.
+    pub web_sockets_enabled: Change<bool>,
+    /// Whether a Sale system may reach the terminal.
+    pub terminal_api_enabled: Change<bool>,
+    /// How booleans are written; without effect on a terminal.
+    pub v1_booleans: Change<V1Booleans>,
+    /// What screens and lists call a terminal.
+    pub display_label: Change<String>,
 }
 
 /// A call to change the settings of a level.
