@@ -37,7 +37,6 @@ use crate::management_api::{self, ManagementApi};
 use crate::presence::Presence;
 use crate::sale_api::SaleApi;
 use crate::secrets::Secrets;
-use crate::store::fleet_store::V1Booleans;
 use crate::store::{OpenError, SqliteStore, Store};
 use crate::terminal_link::TerminalLink;
 use crate::terminal_link::board::BoardApi;
@@ -221,7 +220,7 @@ fn build(
         store: store.clone(),
         directory: directory.clone(),
         presence: presence.clone(),
-        keeper,
+        keeper: keeper.clone(),
         assignments: assignments.clone(),
         stopping: links.clone(),
         tasks: tasks.clone(),
@@ -277,7 +276,7 @@ fn build(
         access,
         boarding,
         settings,
-        upkeep: Upkeep::new(store.clone(), directory, presence.clone(), clock),
+        upkeep: Upkeep::new(store.clone(), presence.clone(), keeper, clock),
         v1_booleans: config.terminal_management.v1_booleans,
         body: config.patience.for_body(management_api::BODY_MAX),
     };

@@ -120,7 +120,11 @@ async fn a_boarded_terminal_is_told_confirms_and_pays_in_its_new_store() {
     })
     .await;
     let details = chain.details().await;
-    assert_eq!((&details["storeDetails"]["store"], &details["store"]), (&json!(PAR), &json!(PAR)), "{details}");
+    assert_eq!(
+        (&details["storeDetails"]["store"], &details["store"]),
+        (&json!(PAR), &json!(PAR)),
+        "{details}"
+    );
     // It has stayed boarded.
     chain.is_connected().await;
     assert_eq!(chain.pos().pay(FIRST, SALE).await, Heard::Success);

@@ -7,18 +7,18 @@ use relay::LinkToken;
 
 use crate::access::Caller;
 use crate::clock::Clock;
-use crate::fleet::Directory;
+use crate::fleet::Keeper;
 use crate::ids::{self, TerminalToken};
 use crate::presence::Presence;
-use crate::store::fleet_store::{RevokedToken, RotationBegun, TokenId, TokenInfo};
+use crate::store::fleet_store::{RotationBegun, TokenId, TokenInfo};
 use crate::store::{FleetError, NewTerminal, Store, StoreError, TokenHash};
 
 /// Adds and retires terminals, and looks after their tokens.
 #[derive(Debug)]
 pub(crate) struct Upkeep {
     store: Arc<dyn Store>,
-    directory: Arc<Directory>,
     presence: Arc<Presence>,
+    keeper: Arc<Keeper>,
     clock: Clock,
 }
 
@@ -51,11 +51,11 @@ pub(crate) enum NotDone {
 impl Upkeep {
     pub(crate) fn new(
         store: Arc<dyn Store>,
-        directory: Arc<Directory>,
         presence: Arc<Presence>,
+        keeper: Arc<Keeper>,
         clock: Clock,
     ) -> Upkeep {
-        Upkeep { store, directory, presence, clock }
+        Upkeep { store, presence, keeper, clock }
     }
 
     /// Adds a terminal, not boarded.
@@ -70,7 +70,7 @@ impl Upkeep {
         let by = Some(caller.credential.clone());
         let added = NewTerminal { by, added: self.clock.now().wall, ..terminal };
         self.store.add_terminal(added).await?;
-        self.directory.forget_all();
+        self.keeper.look_at(&poi);
         tracing::info!(poi.id = %poi, credential.id = %caller.credential, "terminal added");
         Ok(())
     }
@@ -83,11 +83,8 @@ impl Upkeep {
         self.reach(caller, poi).await?;
         let (by, at) = (Some(&caller.credential), self.clock.now().wall);
         let retired = self.store.retire_terminal(&caller.company, &caller.scope, poi, by, at).await?;
-        let retired = retired.ok_or(NotDone::Unknown)?;
-        self.directory.forget_all();
-        if retired.token_ended {
-            self.presence.token_ended(poi);
-        }
+        retired.ok_or(NotDone::Unknown)?;
+        self.keeper.look_at(poi);
         tracing::info!(poi.id = %poi, credential.id = %caller.credential, "terminal retired");
         Ok(())
     }
@@ -109,13 +106,8 @@ impl Upkeep {
         self.reach(caller, poi).await?;
         let (by, at) = (Some(&caller.credential), self.clock.now().wall);
         let revoked = self.store.revoke_token(&caller.company, poi, token, by, at).await?;
-        match revoked.ok_or(NotDone::NoToken)? {
-            RevokedToken::Current => {
-                self.directory.forget_all();
-                self.presence.token_ended(poi);
-            }
-            RevokedToken::Next => {}
-        }
+        revoked.ok_or(NotDone::NoToken)?;
+        self.keeper.look_at(poi);
         tracing::info!(poi.id = %poi, token.id = %token, credential.id = %caller.credential, "token revoked");
         Ok(())
     }
@@ -137,8 +129,10 @@ impl Upkeep {
             RotationBegun::NotBoarded => return Err(NotDone::NotConnected),
             RotationBegun::TooMany => return Err(NotDone::TooManyTokens),
         }
-        self.presence.give_token(poi, told);
-        tracing::info!(poi.id = %poi, token.id = %id, credential.id = %caller.credential, "token rotated");
+        if !self.presence.new_token(poi, told, id.clone()) {
+            return Err(NotDone::NotConnected); // It has just gone; what was begun ends with the next rotation.
+        }
+        tracing::info!(poi.id = %poi, token.id = %id, credential.id = %caller.credential, "token given");
         Ok(id)
     }
 

@@ -22,7 +22,7 @@ use std::time::Duration;
 use nexo::{KeptText, PoiId};
 use relay::exchange::{Answer, Call, Desk, Effect, Heard, OpId, Report, Source, Standing};
 use relay::ledger::{LedgerError, LedgerFacts, Op, Reply};
-use relay::{CallId, ConnectionId, DeliveryId, GRACE, LinkToken, Now, Status, WallMs};
+use relay::{CallId, ConnectionId, DeliveryId, GRACE, Now, Status, WallMs};
 use tokio::sync::oneshot;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
@@ -240,11 +240,6 @@ impl Presence {
             let connections = inner.links.iter().map(|(connection, _)| connection.clone());
             inner.desk.handle_token_ended(now, connections);
         });
-    }
-
-    /// The terminal's link, if it has one, carries this token to it.
-    pub(crate) fn give_token(self: &Arc<Self>, poi: &PoiId, token: LinkToken) {
-        self.with_desk(poi, |inner, now| inner.desk.handle_new_token(now, token));
     }
 
     /// How many tokens have ended while this node ran: one that was good before is to be looked up again if this has
