@@ -190,7 +190,8 @@ fn build(
     let directory = Arc::new(Directory::new(store.clone(), clock));
     let boarding = Arc::new(Boarding::new(store.clone(), clock));
     let keeper = Arc::new(Keeper::new(store.clone(), directory.clone(), presence.clone()));
-    let assignments = Arc::new(Assignments::new(store.clone(), presence.clone(), keeper.clone()));
+    let assignments =
+        Arc::new(Assignments::new(store.clone(), presence.clone(), keeper.clone(), tasks.clone()));
     let settings = Arc::new(Settings::new(store.clone(), directory.clone(), clock));
     look_after_fleet(store, presence, &settings, &keeper, &assignments, links, tasks);
     let proxies = Proxies(config.behind_proxy.clone());
@@ -240,6 +241,7 @@ fn build(
         deliveries: Arc::new(Deliveries::new(store.clone(), boarding.clone(), clock)),
         directory: directory.clone(),
         presence: presence.clone(),
+        keeper: keeper.clone(),
         terminals: terminals.clone(),
         payments: payments.clone(),
         settings: config.actions.clone(),
@@ -276,7 +278,7 @@ fn build(
         access,
         boarding,
         settings,
-        upkeep: Upkeep::new(store.clone(), presence.clone(), keeper, clock),
+        upkeep: Upkeep::new(store.clone(), presence.clone(), keeper, tasks.clone()),
         v1_booleans: config.terminal_management.v1_booleans,
         body: config.patience.for_body(management_api::BODY_MAX),
     };

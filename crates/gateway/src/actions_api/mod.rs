@@ -24,7 +24,7 @@ use crate::actions::deliveries::Deliveries;
 use crate::actions::payments::Payments;
 use crate::actions::terminals::Terminals;
 use crate::config::ActionsSettings;
-use crate::fleet::Directory;
+use crate::fleet::{Directory, Keeper};
 use crate::http::peer::Proxies;
 use crate::presence::Presence;
 use crate::store::actions::{ActionsDeviceId, ActionsFacts, Group};
@@ -35,6 +35,7 @@ pub(crate) struct ActionsApi {
     pub(crate) passes: Arc<Passes>,
     pub(crate) deliveries: Arc<Deliveries>,
     pub(crate) directory: Arc<Directory>,
+    pub(crate) keeper: Arc<Keeper>,
     pub(crate) presence: Arc<Presence>,
     pub(crate) terminals: Arc<Terminals>,
     pub(crate) payments: Arc<Payments>,

@@ -55,6 +55,8 @@ pub(super) fn serve(
         return;
     };
     tracing::debug!(poi.id = %terminal.poi, connection.id = %handle.connection(), client.address = %visitor.address, "Actions terminal connected");
+    // It may have been switched off while it came through the door.
+    api.keeper.look_again_at(&terminal.poi);
     let now = clock.now();
     let connected = api.terminals.connected(handle.connection(), &terminal.poi);
     let alarm = Box::pin(sleep_until(clock.instant(now.mono + ALARM_MAX)));

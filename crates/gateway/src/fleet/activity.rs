@@ -24,8 +24,8 @@ pub(crate) async fn note_activity(
         let is_last = stopped.run_until_cancelled(tokio::time::sleep(PACE)).await.is_none();
         for batch in presence.activity().chunks(BATCH) {
             if let Err(error) = store.note_activity(batch.to_vec()).await {
-                // It is only shown, and the next minute brings later news.
-                tracing::warn!(%error, "when terminals were last active can't be noted");
+                tracing::warn!(%error, "when terminals were last active can't be noted; tried again in a minute");
+                presence.activity_again(batch);
             }
         }
         if is_last {

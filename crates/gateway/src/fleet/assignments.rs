@@ -10,12 +10,13 @@ use std::time::Duration;
 use nexo::PoiId;
 use relay::ChangeId;
 use tokio::sync::Notify;
+use tokio_util::task::TaskTracker;
 
 use super::Keeper;
 use crate::access::Caller;
 use crate::clock::Clock;
 use crate::presence::{Confirmed, Presence};
-use crate::store::fleet_store::{Assign, Assigned, Completed, CompletedBy, TokenId};
+use crate::store::fleet_store::{Assign, Assigned, Completed, CompletedBy, DueAssignment, TokenId};
 use crate::store::{AssignError, Place, Store, StoreError};
 
 /// Assignments that the background work takes up at once.
@@ -23,6 +24,9 @@ const AT_ONCE: usize = 256;
 
 /// How often the background work looks by itself: what another process has scheduled, or could not be done for a store that failed.
 const LOOK_AGAIN: Duration = Duration::from_secs(2);
+
+/// How long to wait before what a terminal has confirmed is stored again.
+const CONFIRM_AGAIN: Duration = Duration::from_secs(1);
 
 /// How long a transaction of the background work leaves the store to payments.
 const PAUSE: Duration = Duration::from_millis(1);
@@ -34,13 +38,19 @@ pub(crate) struct Assignments {
     presence: Arc<Presence>,
     keeper: Arc<Keeper>,
     clock: Clock,
+    tasks: TaskTracker,
     scheduled: Notify,
 }
 
 impl Assignments {
-    pub(crate) fn new(store: Arc<dyn Store>, presence: Arc<Presence>, keeper: Arc<Keeper>) -> Assignments {
+    pub(crate) fn new(
+        store: Arc<dyn Store>,
+        presence: Arc<Presence>,
+        keeper: Arc<Keeper>,
+        tasks: TaskTracker,
+    ) -> Assignments {
         let clock = presence.clock();
-        Assignments { store, presence, keeper, clock, scheduled: Notify::new() }
+        Assignments { store, presence, keeper, clock, tasks, scheduled: Notify::new() }
     }
 
     /// Assigns terminals, all or none; what becomes of each, in the order in which they were named.
@@ -48,7 +58,7 @@ impl Assignments {
     /// # Errors
     /// [`AssignError`]; nothing was changed then.
     pub(crate) async fn assign(
-        &self,
+        self: &Arc<Self>,
         caller: &Caller,
         terminals: Vec<PoiId>,
         target: Place,
@@ -61,16 +71,21 @@ impl Assignments {
             by: Some(caller.credential.clone()),
             at: self.clock.now().wall,
         };
-        let assigned = self.store.assign(call).await?;
-        for (poi, result) in &assigned {
-            let (by, result) = (&caller.credential, result.as_str());
-            tracing::info!(poi.id = %poi, credential.id = %by, to = %target, result, "assigned");
-            self.keeper.look_at(poi);
-        }
-        if assigned.iter().any(|(_, result)| *result == Assigned::Scheduled) {
-            self.scheduled.notify_one();
-        }
-        Ok(assigned)
+        let (this, by) = (self.clone(), caller.credential.clone());
+        // In a task of its own: who hangs up in between must not keep the terminals from being told.
+        let assigned = self.tasks.spawn(async move {
+            let assigned = this.store.assign(call).await?;
+            for (poi, result) in &assigned {
+                let result = result.as_str();
+                tracing::info!(poi.id = %poi, credential.id = %by, to = %target, result, "assigned");
+                this.keeper.look_at(poi);
+            }
+            if assigned.iter().any(|(_, result)| *result == Assigned::Scheduled) {
+                this.scheduled.notify_one();
+            }
+            Ok(assigned)
+        });
+        assigned.await.unwrap_or(Err(AssignError::Store(StoreError::Closed)))
     }
 
     /// Does what waits for nobody but the gateway, for ever.
@@ -92,40 +107,55 @@ impl Assignments {
     /// Does what is due now; how many that were.
     async fn work_off(&self) -> Result<usize, StoreError> {
         let due = self.store.due_assignments(AT_ONCE).await?;
-        for assignment in &due {
-            self.complete(&assignment.poi, &assignment.change, CompletedBy::Background).await?;
+        let mut done = 0;
+        for DueAssignment { poi, change } in &due {
+            // One that can't be done holds up no other.
+            match self.complete(poi, change, CompletedBy::Background).await {
+                Ok(()) => done += 1,
+                Err(error) => {
+                    tracing::error!(%error, poi.id = %poi, change.id = %change, "an assignment can't be done; tried again");
+                }
+            }
             tokio::time::sleep(PAUSE).await;
         }
-        Ok(due.len())
+        Ok(done)
     }
 
     /// Takes what terminals confirm over their links, for ever.
     pub(crate) async fn take_confirmations(&self) {
         loop {
+            let mut failed = Vec::new();
             for (poi, Confirmed { removed, stored }) in self.presence.confirmed().await {
-                if let Err(error) = self.take(&poi, removed, stored).await {
-                    // It says so again on its next link, and shows its new token there.
-                    tracing::error!(%error, poi.id = %poi, "what a terminal has confirmed can't be stored");
+                // A terminal says each once on its link, so what can't be stored is kept and tried again.
+                let mut again = Confirmed::default();
+                if let Some(token) = stored
+                    && let Err(error) = self.end_rotation(&poi, &token).await
+                {
+                    tracing::error!(%error, poi.id = %poi, "that a new token is stored can't be noted; tried again");
+                    again.stored = Some(token);
                 }
+                if let Some(change) = removed
+                    && let Err(error) = self.confirmed(&poi, &change).await
+                {
+                    tracing::error!(%error, poi.id = %poi, change.id = %change, "a confirmation can't be noted; tried again");
+                    again.removed = Some(change);
+                }
+                if again != Confirmed::default() {
+                    failed.push((poi, again));
+                }
+            }
+            if !failed.is_empty() {
+                tokio::time::sleep(CONFIRM_AGAIN).await;
+                failed.into_iter().for_each(|(poi, again)| self.presence.confirmed_before(&poi, again));
             }
         }
     }
 
-    async fn take(
-        &self,
-        poi: &PoiId,
-        removed: Option<ChangeId>,
-        stored: Option<TokenId>,
-    ) -> Result<(), StoreError> {
-        if let Some(token) = stored
-            && self.store.end_rotation(poi, &token, self.clock.now().wall).await?
-        {
+    async fn end_rotation(&self, poi: &PoiId, token: &TokenId) -> Result<(), StoreError> {
+        if self.store.end_rotation(poi, token, self.clock.now().wall).await? {
             tracing::info!(poi.id = %poi, token.id = %token, "token rotated");
         }
-        match removed {
-            Some(change) => self.confirmed(poi, &change).await,
-            None => Ok(()),
-        }
+        Ok(())
     }
 
     /// The terminal has removed its configuration.

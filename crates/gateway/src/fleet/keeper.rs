@@ -121,12 +121,17 @@ impl Keeper {
             presence.close_down(poi, &reason);
             return Ok(());
         }
+        if terminal.boarded.is_none() {
+            // A socket of an Actions terminal may be about to board it; a link that was welcomed has lost its token.
+            presence.close_down_present(poi, &CloseReason::BoardAgain);
+            return Ok(());
+        }
         presence.reopen(poi);
         presence.settings(poi, changed_settings(&terminal));
         match &terminal.pending {
             Some(pending) if pending.state == PendingState::AwaitingTerminal => {
                 presence.remove_config(poi, pending.change.clone());
-                if pending.told.is_none() && presence.is_online(poi) {
+                if pending.told.is_none() && presence.has_links(poi) {
                     let now = presence.clock().now().wall;
                     self.store.note_assignment_told(&pending.change, now).await?;
                 }
@@ -150,8 +155,6 @@ impl Keeper {
 fn may_have_no_link(terminal: &Terminal) -> Option<CloseReason> {
     if !terminal.place.is_in_store() {
         Some(CloseReason::NotInStore)
-    } else if terminal.boarded.is_none() {
-        Some(CloseReason::BoardAgain)
     } else if !terminal.settings.web_sockets_enabled {
         Some(CloseReason::WebSocketsDisabled)
     } else {

@@ -4,13 +4,14 @@ use std::sync::Arc;
 
 use nexo::PoiId;
 use relay::LinkToken;
+use tokio_util::task::TaskTracker;
 
 use crate::access::Caller;
 use crate::clock::Clock;
 use crate::fleet::Keeper;
 use crate::ids::{self, TerminalToken};
 use crate::presence::Presence;
-use crate::store::fleet_store::{RotationBegun, TokenId, TokenInfo};
+use crate::store::fleet_store::{RevokedToken, RotationBegun, TokenId, TokenInfo};
 use crate::store::{FleetError, NewTerminal, Store, StoreError, TokenHash};
 
 /// Adds and retires terminals, and looks after their tokens.
@@ -20,6 +21,7 @@ pub(crate) struct Upkeep {
     presence: Arc<Presence>,
     keeper: Arc<Keeper>,
     clock: Clock,
+    tasks: TaskTracker,
 }
 
 /// Why nothing was done.
@@ -53,9 +55,10 @@ impl Upkeep {
         store: Arc<dyn Store>,
         presence: Arc<Presence>,
         keeper: Arc<Keeper>,
-        clock: Clock,
+        tasks: TaskTracker,
     ) -> Upkeep {
-        Upkeep { store, presence, keeper, clock }
+        let clock = presence.clock();
+        Upkeep { store, presence, keeper, clock, tasks }
     }
 
     /// Adds a terminal, not boarded.
@@ -82,9 +85,15 @@ impl Upkeep {
     pub(crate) async fn retire(&self, caller: &Caller, poi: &PoiId) -> Result<(), NotDone> {
         self.reach(caller, poi).await?;
         let (by, at) = (Some(&caller.credential), self.clock.now().wall);
-        let retired = self.store.retire_terminal(&caller.company, &caller.scope, poi, by, at).await?;
-        retired.ok_or(NotDone::Unknown)?;
-        self.keeper.look_at(poi);
+        let retired = self.store.retire_terminal(&caller.company, &caller.scope, poi, by, at);
+        let (keeper, retiring) = (self.keeper.clone(), poi.clone());
+        // In a task of its own: who hangs up in between must not keep the link open.
+        let retired = self.tasks.spawn(async move {
+            let retired = retired.await;
+            keeper.look_at(&retiring);
+            retired
+        });
+        retired.await.unwrap_or(Err(StoreError::Closed))?.ok_or(NotDone::Unknown)?;
         tracing::info!(poi.id = %poi, credential.id = %caller.credential, "terminal retired");
         Ok(())
     }
@@ -105,9 +114,18 @@ impl Upkeep {
     pub(crate) async fn revoke(&self, caller: &Caller, poi: &PoiId, token: &TokenId) -> Result<(), NotDone> {
         self.reach(caller, poi).await?;
         let (by, at) = (Some(&caller.credential), self.clock.now().wall);
-        let revoked = self.store.revoke_token(&caller.company, poi, token, by, at).await?;
-        revoked.ok_or(NotDone::NoToken)?;
-        self.keeper.look_at(poi);
+        let revoked = self.store.revoke_token(&caller.company, poi, token, by, at);
+        let (keeper, presence, revoking) = (self.keeper.clone(), self.presence.clone(), poi.clone());
+        // As above. Whoever has the token may not keep the link for a moment longer.
+        let revoked = self.tasks.spawn(async move {
+            let revoked = revoked.await;
+            if !matches!(revoked, Ok(None | Some(RevokedToken::Next))) {
+                presence.token_ended(&revoking);
+            }
+            keeper.look_at(&revoking);
+            revoked
+        });
+        revoked.await.unwrap_or(Err(StoreError::Closed))?.ok_or(NotDone::NoToken)?;
         tracing::info!(poi.id = %poi, token.id = %token, credential.id = %caller.credential, "token revoked");
         Ok(())
     }
@@ -120,6 +138,9 @@ impl Upkeep {
         self.reach(caller, poi).await?;
         if !self.presence.is_online(poi) {
             return Err(NotDone::NotConnected);
+        }
+        if !self.presence.takes_token(poi) {
+            return Err(NotDone::TooManyTokens);
         }
         let (token, at) = (TerminalToken::fresh(), self.clock.now().wall);
         let id = ids::token_id(at);

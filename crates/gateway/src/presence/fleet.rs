@@ -51,6 +51,14 @@ impl Presence {
         self.confirmations.next().await
     }
 
+    /// A terminal has confirmed this before, which could not be stored. What it has said since counts more.
+    pub(crate) fn confirmed_before(&self, poi: &PoiId, before: Confirmed) {
+        self.confirmations.put(poi, |said| {
+            said.removed = said.removed.take().or(before.removed);
+            said.stored = said.stored.take().or(before.stored);
+        });
+    }
+
     /// Whether the terminal has any socket here, welcomed or not.
     pub(crate) fn has_links(&self, poi: &PoiId) -> bool {
         let counter = lock(self.shard(poi)).get(poi).cloned();
@@ -73,6 +81,19 @@ impl Presence {
         departed.into_values().chain(linked).collect()
     }
 
+    /// This activity could not be noted: it is told again with the next.
+    pub(crate) fn activity_again(&self, activity: &[Activity]) {
+        let mut departed = lock(&self.departed);
+        for activity in activity {
+            departed.entry(activity.poi.clone()).or_insert_with(|| activity.clone());
+        }
+    }
+
+    /// The terminal has had a transaction.
+    pub(super) fn note_transaction(self: &Arc<Self>, poi: &PoiId) {
+        self.linked(poi, |inner, now| inner.last_transaction = Some(now.wall));
+    }
+
     /// A socket is about to end.
     pub(super) fn note_departure(&self, inner: &mut Inner) {
         if let Some(activity) = inner.activity() {
@@ -86,6 +107,11 @@ impl Presence {
             let connections: Vec<_> = inner.links.iter().map(|(connection, _)| connection.clone()).collect();
             inner.desk.handle_closing_down(now, connections, reason);
         });
+    }
+
+    /// The same for its welcomed link alone.
+    pub(crate) fn close_down_present(self: &Arc<Self>, poi: &PoiId, reason: &CloseReason) {
+        self.linked(poi, |inner, now| inner.desk.handle_closing_down(now, [], reason));
     }
 
     /// It may have one after all.
@@ -118,11 +144,17 @@ impl Presence {
         self.linked(poi, |inner, _| inner.desk.handle_removal_over());
     }
 
-    /// Gives it a token of this name for its next connects; false when it has no link to be told over.
+    /// Whether the terminal can be given a token now: it has a link, on which it has confirmed whatever it was given before.
+    pub(crate) fn takes_token(&self, poi: &PoiId) -> bool {
+        let counter = lock(self.shard(poi)).get(poi).cloned();
+        counter.is_some_and(|counter| lock(&counter.inner).takes_token())
+    }
+
+    /// Gives it a token of this name for its next connects; false when it takes none now.
     pub(crate) fn new_token(self: &Arc<Self>, poi: &PoiId, token: LinkToken, id: TokenId) -> bool {
         let mut told = false;
         self.linked(poi, |inner, now| {
-            told = inner.desk.presence().lease().is_some();
+            told = inner.takes_token();
             if told {
                 inner.next_token = Some(id);
                 inner.desk.handle_new_token(now, token);
@@ -146,6 +178,10 @@ impl Presence {
 }
 
 impl Inner {
+    fn takes_token(&self) -> bool {
+        self.desk.presence().lease().is_some() && self.next_token.is_none()
+    }
+
     /// When its terminal was last heard of, and last had a transaction, if that has not been noted yet.
     fn activity(&mut self) -> Option<Activity> {
         let last_activity = self.links.iter().map(|(_, wake)| wake.heard()).max()?;

@@ -5,7 +5,7 @@ use std::sync::atomic::{AtomicI64, Ordering};
 
 use nexo::PoiId;
 use relay::exchange::{Arrival, LinkOrder, Report, Source};
-use relay::{ConnectionId, ProcessId, ToGateway, WallMs};
+use relay::{ConnectionId, ProcessId, ToGateway, ToTerminal, WallMs};
 use tokio::sync::Notify;
 
 use super::{Counter, Inner, Presence};
@@ -98,16 +98,20 @@ impl LinkHandle {
     /// The next thing that this socket must do, if any.
     pub(crate) fn next_order(&self) -> Option<LinkOrder> {
         let mut order = None;
-        self.drive(|inner, now| order = inner.desk.poll_transmit(now, &self.connection));
+        self.drive(|inner, now| {
+            order = inner.desk.poll_transmit(now, &self.connection);
+            if let Some(LinkOrder::Frame(ToTerminal::Welcome(welcome))) = &order {
+                inner.told_revision = inner.told_revision.max(welcome.settings.revision);
+                // Which token it has it shows by the one that it came with.
+                inner.next_token = None;
+            }
+        });
         order
     }
 
     /// The terminal has said `hello`.
     pub(crate) fn hello(&self, arrival: Arrival) {
-        self.drive(|inner, now| {
-            inner.told_revision = inner.told_revision.max(arrival.welcome.settings.revision);
-            inner.desk.handle_hello(now, arrival);
-        });
+        self.drive(|inner, now| inner.desk.handle_hello(now, arrival));
     }
 
     /// Says `hello` in the terminal's stead, with an `attempt` above `stored` and above every one that was given before. A socket

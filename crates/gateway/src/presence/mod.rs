@@ -19,7 +19,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
-use nexo::{KeptText, PoiId};
+use nexo::{KeptText, MessageCategory, PoiId};
 use relay::exchange::{Answer, Call, Desk, Effect, Heard, OpId, Report, Source, Standing};
 use relay::ledger::{LedgerError, LedgerFacts, Op, Reply};
 use relay::{CallId, ConnectionId, DeliveryId, GRACE, Now, Status, WallMs};
@@ -213,6 +213,8 @@ impl Presence {
         let (sender, receiver) = oneshot::channel();
         let id = call.id;
         let poi = call.request.header().poi_id.clone();
+        let category = &call.request.header().category;
+        let is_transaction = *category == MessageCategory::PAYMENT || *category == MessageCategory::REVERSAL;
         let start = |inner: &mut Inner, now| {
             inner.calls.push((id, sender));
             match barred {
@@ -229,7 +231,12 @@ impl Presence {
             }
         };
         let _leave = Leave { presence: self, counter, call: id };
-        receiver.await.unwrap_or(Heard { answer: Answer::TryAgain, repeated: false, exchange: None })
+        let heard = receiver.await;
+        let heard = heard.unwrap_or(Heard { answer: Answer::TryAgain, repeated: false, exchange: None });
+        if is_transaction && !heard.repeated && matches!(heard.answer, Answer::Response(_) | Answer::Ok) {
+            self.note_transaction(&poi);
+        }
+        heard
     }
 
     /// The terminal was boarded again: the link that its former token opened ends.
@@ -348,9 +355,6 @@ impl Presence {
                     self.store.submit(op, self.replies.answer(counter, id));
                 }
                 Effect::Answer(call, heard) => {
-                    if matches!(heard.answer, Answer::Response(_)) && !heard.repeated {
-                        inner.last_transaction = Some(now.wall);
-                    }
                     let waits = |(c, _): &(CallId, _)| *c == call || fault::is(Fault::WrongWaiterWoken);
                     if let Some(index) = inner.calls.iter().position(waits) {
                         // A POS that has hung up meanwhile hears nothing; its exchange is as it is.

@@ -111,9 +111,9 @@ impl Session {
         if self.visitor.is_moving || self.api.changes() != self.visitor.changes {
             self.api.keeper.look_again_at(&self.visitor.poi);
         }
-        let reason = match self.api.is_still_good(&self.visitor).await {
-            true => self.run().await,
-            false => CloseReason::BoardAgain,
+        let reason = match self.api.is_no_longer_good(&self.visitor).await {
+            None => self.run().await,
+            Some(reason) => reason,
         };
         tracing::debug!(poi.id = %self.visitor.poi, connection.id = %self.handle.connection(), code = reason.code(), "link closed");
         // Departs first, so that nobody waits for a polite farewell to know that the terminal is gone.
@@ -248,6 +248,6 @@ mod tests {
     fn the_task_of_an_idle_link_holds_little() {
         // In bytes; of the first, 368 are the WebSocket library's.
         let (session, future) = (size_of::<Session>(), future_size(Session::live));
-        assert!(session <= 792 && future <= 272, "{session} and {future}");
+        assert!(session <= 696 && future <= 296, "{session} and {future}");
     }
 }

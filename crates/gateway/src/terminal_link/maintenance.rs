@@ -14,7 +14,7 @@ use bytes::Bytes;
 use futures_util::future::join_all;
 use relay::exchange::Report;
 use relay::{
-    ChangeId, ChangedSettings, DeliveryId, JournalId, ProcessId, RESUME_MAX, ResultMessage, Telemetry,
+    ChangeId, DeliveryId, JournalId, Placement, ProcessId, RESUME_MAX, ResultMessage, Settings, Telemetry,
 };
 use serde::{Deserialize, Serialize};
 use serde_json::value::RawValue;
@@ -81,7 +81,9 @@ struct HandedIn<'a> {
 struct Answer {
     recorded: Vec<Recorded>,
     #[serde(skip_serializing_if = "Option::is_none")]
-    settings: Option<ChangedSettings>,
+    settings: Option<Settings>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    terminal: Option<Placement>,
     #[serde(skip_serializing_if = "Option::is_none")]
     remove_config: Option<RemoveConfig>,
     actions: [(); 0],
@@ -146,6 +148,7 @@ pub(super) async fn call(
     let mut answer = Answer {
         recorded,
         settings: None,
+        terminal: None,
         remove_config: None,
         actions: [],
         next_call_seconds: NEXT_CALL_SECONDS,
@@ -180,7 +183,7 @@ async fn tell_fleet(
     if !settings.web_sockets_enabled {
         answer.next_call_seconds = NEXT_CALL_DISABLED_SECONDS;
     }
-    answer.settings = Some(ChangedSettings { settings, terminal: placement(&terminal) });
+    (answer.settings, answer.terminal) = (Some(settings), placement(&terminal));
     if let Some(change_id) = removal(&terminal) {
         if let Some(pending) = terminal.pending.as_ref().filter(|pending| pending.told.is_none()) {
             let now = api.clock().now().wall;

@@ -13,7 +13,7 @@ use axum::http::{HeaderMap, StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use axum::routing::{get, post};
 use nexo::PoiId;
-use relay::{ChangeId, Placement, Settings};
+use relay::{ChangeId, CloseReason, Placement, Settings};
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
@@ -67,6 +67,8 @@ pub(super) enum Refusal {
     BadToken,
     #[error("This token has ended. Hand in results by maintenance, then board again.")]
     BoardAgain,
+    #[error("This terminal is in inventory, where no terminal works. Hand in results by maintenance.")]
+    NotInStore,
     #[error(
         "WebSockets are switched off for this terminal. Call maintenance until its settings say otherwise."
     )]
@@ -101,6 +103,7 @@ impl TerminalLink {
                 Err(Refusal::WebSocketsDisabled)
             }
             (TokenState::Valid, Some(placement)) => Ok((visitor, placement)),
+            (_, None) => Err(Refusal::NotInStore),
             _ => Err(Refusal::BoardAgain),
         }
     }
@@ -140,13 +143,21 @@ impl TerminalLink {
         self.presence.tokens_ended().wrapping_add(self.keeper.changes())
     }
 
-    /// Whether the token is still good now that its socket is attached. Tokens end seldom, so it seldom asks the store.
-    async fn is_still_good(&self, visitor: &Visitor) -> bool {
+    /// Why the link may not stay now that its socket is attached, if it may not. Anything changes seldom, so it seldom asks the store.
+    async fn is_no_longer_good(&self, visitor: &Visitor) -> Option<CloseReason> {
         if self.changes() == visitor.changes {
-            return true;
+            return None;
         }
         let standing = self.store.token_standing(visitor.token).await;
-        matches!(standing, Ok(Some(standing)) if standing.state == TokenState::Valid)
+        match standing {
+            Ok(Some(standing)) if standing.state == TokenState::Valid => None,
+            // It connects again, and hears at the door why it may not.
+            Ok(_) => Some(CloseReason::Draining),
+            Err(error) => {
+                tracing::error!(%error, poi.id = %visitor.poi, "a token can't be looked up again; the terminal is to come again");
+                Some(CloseReason::Draining)
+            }
+        }
     }
 
     /// The same as a link says it.
@@ -167,6 +178,7 @@ impl IntoResponse for Refusal {
         match self {
             Refusal::BadToken => Problem::new(StatusCode::UNAUTHORIZED, text).code("bad-token"),
             Refusal::BoardAgain => Problem::new(StatusCode::FORBIDDEN, text).code("board-again"),
+            Refusal::NotInStore => Problem::new(StatusCode::FORBIDDEN, text).code("not-in-store"),
             Refusal::WebSocketsDisabled => {
                 Problem::new(StatusCode::FORBIDDEN, text).code("websockets-disabled")
             }
