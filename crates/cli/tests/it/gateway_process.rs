@@ -77,9 +77,15 @@ impl GatewayProcess {
         let dir = tempfile::tempdir().expect("a temporary directory");
         let address = free_address();
         // One key for a thousand requests on end: how often it may ask is not what these tests are about.
-        let limits = "[limits]\nrequests_per_second = 100000\nrequests_burst = 100000\n";
+        let limits = [
+            "requests_per_second",
+            "requests_burst",
+            "terminal_lookups_per_minute",
+            "lookups_of_terminal_per_minute",
+        ];
+        let limits: String = limits.iter().map(|limit| format!("{limit} = 100000\n")).collect();
         let data_dir = setup.data_dir.clone().unwrap_or_else(|| "data".into());
-        let config = format!("listen = \"{address}\"\ndata_dir = {data_dir:?}\n{limits}");
+        let config = format!("listen = \"{address}\"\ndata_dir = {data_dir:?}\n[limits]\n{limits}");
         std::fs::write(dir.path().join("tillgate.toml"), config).expect("a configuration");
         let mut fleet = ["--company", "SHOP", "--merchant-account", MERCHANT].map(str::to_owned).to_vec();
         fleet.extend(setup.terminals.iter().flat_map(|poi| ["--terminal".to_owned(), poi.clone()]));
