@@ -2,6 +2,8 @@
 
 use std::path::Path;
 use std::sync::{Arc, Mutex, PoisonError};
+use std::thread;
+use std::time::{Duration, Instant};
 
 use rusqlite::Connection;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
@@ -15,6 +17,12 @@ const READERS: usize = 4;
 /// Reads that wait for a connection. A read takes well under a millisecond; a thousand mean that something is wrong,
 /// and more of them would only wait longer.
 const WAITING_MAX: usize = 1_024;
+
+/// How long reads that were begun may still take when the store is closed: much longer than any does.
+const END_MAX: Duration = Duration::from_secs(2);
+
+/// How often they are looked for.
+const END_LOOK: Duration = Duration::from_millis(1);
 
 #[derive(Debug)]
 pub(super) struct Readers {
@@ -49,6 +57,17 @@ impl Readers {
             let read = move || Lent::take(idle, permit, waiting).and_then(|lent| lent.run(work));
             tokio::task::spawn_blocking(read).await.unwrap_or(Err(StoreError::Closed))
         })
+    }
+}
+
+impl Drop for Readers {
+    /// A read whose answer was dropped still ends: its connection has to be closed too before the last one moves the log into the
+    /// database.
+    fn drop(&mut self) {
+        let begun = Instant::now();
+        while self.free.available_permits() < READERS && begun.elapsed() < END_MAX {
+            thread::sleep(END_LOOK);
+        }
     }
 }
 
