@@ -89,11 +89,6 @@ impl Presence {
         }
     }
 
-    /// The terminal has had a transaction.
-    pub(super) fn note_transaction(self: &Arc<Self>, poi: &PoiId) {
-        self.linked(poi, |inner, now| inner.last_transaction = Some(now.wall));
-    }
-
     /// A socket is about to end.
     pub(super) fn note_departure(&self, inner: &mut Inner) {
         if let Some(activity) = inner.activity() {

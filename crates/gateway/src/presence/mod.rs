@@ -230,11 +230,11 @@ impl Presence {
                 counter
             }
         };
-        let _leave = Leave { presence: self, counter, call: id };
+        let leave = Leave { presence: self, counter, call: id };
         let heard = receiver.await;
         let heard = heard.unwrap_or(Heard { answer: Answer::TryAgain, repeated: false, exchange: None });
         if is_transaction && !heard.repeated && matches!(heard.answer, Answer::Response(_) | Answer::Ok) {
-            self.note_transaction(&poi);
+            lock(&leave.counter.inner).last_transaction = Some(self.clock.now().wall);
         }
         heard
     }
